@@ -1,0 +1,53 @@
+import { z } from 'zod';
+import { Order, OrderId, OrderStatus, Version } from './order.ts';
+import { ORDER_EVENT_TYPES } from './order-events.ts';
+import { Instant, Position, identifier } from './text.ts';
+
+/** The most that one page may hold. */
+export const PAGE_LIMIT_MAX = 100;
+const limit = z.int().min(1).max(PAGE_LIMIT_MAX);
+
+/** `order.get` */
+export const GetOrder = z.strictObject({ orderId: OrderId });
+export type GetOrder = z.infer<typeof GetOrder>;
+export const GetOrderReply = z.strictObject({ order: Order.nullable() });
+export type GetOrderReply = z.infer<typeof GetOrderReply>;
+
+/** What `order.list` may filter by. */
+export const OrderFilter = z.strictObject({
+  customerId: identifier(64).optional(),
+  status: OrderStatus.optional(),
+  reference: identifier(64).optional(),
+});
+export type OrderFilter = z.infer<typeof OrderFilter>;
+
+/** `order.list`: newest first; `before` is the last id of the page before. */
+export const ListOrders = z.strictObject({ filter: OrderFilter, limit, before: OrderId.optional() });
+export type ListOrders = z.infer<typeof ListOrders>;
+export const ListOrdersReply = z.strictObject({ orders: z.array(Order), more: z.boolean() });
+export type ListOrdersReply = z.infer<typeof ListOrdersReply>;
+
+/** One event of an order's history, as the API shows it. */
+export const RecordedEvent = z
+  .strictObject({
+    position: Position,
+    orderId: OrderId,
+    version: Version,
+    type: z.enum(ORDER_EVENT_TYPES as [string, ...string[]]),
+    time: Instant,
+    data: z
+      .record(z.string(), z.unknown())
+      .meta({ description: 'What the type says; its schema is the one of that name' }),
+  })
+  .meta({ id: 'RecordedEvent' });
+export type RecordedEvent = z.infer<typeof RecordedEvent>;
+
+/** `order.events`: oldest first, after a version. `found` is false when there is no such order. */
+export const ListOrderEvents = z.strictObject({ orderId: OrderId, afterVersion: z.int().min(0), limit });
+export type ListOrderEvents = z.infer<typeof ListOrderEvents>;
+export const ListOrderEventsReply = z.strictObject({
+  found: z.boolean(),
+  events: z.array(RecordedEvent),
+  more: z.boolean(),
+});
+export type ListOrderEventsReply = z.infer<typeof ListOrderEventsReply>;

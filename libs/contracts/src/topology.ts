@@ -1,0 +1,39 @@
+/** The patterns of RabbitMQ request/reply, by the service that answers them. */
+export const ORDER_COMMANDS = { place: 'order.place', cancel: 'order.cancel' } as const;
+export const ORDER_QUERIES = { get: 'order.get', list: 'order.list', events: 'order.events' } as const;
+export const ANALYTICS_QUERIES = { summary: 'analytics.summary', revenue: 'analytics.revenue' } as const;
+
+/** Partitions of `order.events`. Another number means a new topic and a rebuild: order ids would move. */
+export const ORDER_EVENTS_PARTITIONS = 6;
+
+/** The unprefixed topic of events, which Nest handlers name: `@EventPattern(ORDER_EVENTS)`. */
+export const ORDER_EVENTS = 'order.events';
+export const ORDER_CHECKPOINTS = 'order.checkpoints';
+
+/** The most that one stored event may take as JSON, far below the broker's `max.message.bytes`. */
+export const EVENT_BYTES_MAX = 262_144;
+
+export type Service = 'gateway' | 'orders' | 'payments' | 'analytics';
+
+/**
+ * The names of everything that lives on a server, in one namespace. Two namespaces on the same servers share nothing.
+ *
+ * @param namespace lower-case letters, digits, `_` and `-`; empty for no prefix.
+ */
+export function topology(namespace: string) {
+  const dotted = (name: string) => (namespace === '' ? name : `${namespace}.${name}`);
+  const snaked = (name: string) => (namespace === '' ? name : `${namespace}_${name}`);
+  return {
+    namespace,
+    /** Each database belongs to the role of the same name. */
+    databases: { orders: snaked('orders'), payments: snaked('payments'), analytics: snaked('analytics') },
+    queues: {
+      orderCommands: dotted('orders.commands'),
+      orderQueries: dotted('orders.queries'),
+      analyticsQueries: dotted('analytics.queries'),
+    },
+    topics: { orderEvents: dotted(ORDER_EVENTS), orderCheckpoints: dotted(ORDER_CHECKPOINTS) },
+    groups: { analytics: dotted('analytics'), analyticsCheckpoints: dotted('analytics-checkpoints') },
+  } as const;
+}
+export type Topology = ReturnType<typeof topology>;
