@@ -1,0 +1,65 @@
+import type { Pool, PoolClient } from 'pg';
+import { transaction } from './transaction.ts';
+
+/**
+ * The commit was answered, with a warning: it is on this server, perhaps not on its synchronous standby. PostgreSQL
+ * answers success when it gives up waiting for the standby, so the warning is all there is.
+ * https://www.postgresql.org/docs/17/warm-standby.html#SYNCHRONOUS-REPLICATION-HA
+ */
+export class UncertainCommitError extends Error {
+  override name = 'UncertainCommitError';
+}
+
+/** Runs one statement that commits by itself; throws UncertainCommitError when its commit was answered with a warning. */
+export async function durably<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let failure: Error | undefined;
+  try {
+    return await withoutWarning(client, () => work(client));
+  } catch (error) {
+    failure = error as Error;
+    throw error;
+  } finally {
+    // After an error it is not worth telling a good connection from a broken one: the pool makes another.
+    client.release(failure);
+  }
+}
+
+/** `transaction`, but for UncertainCommitError when its commit was answered with a warning. */
+export function durableTransaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  let warning: Error | undefined;
+  let heard: PoolClient | undefined;
+  const hear = (notice: Notice) => (warning ??= uncertain(notice));
+  return transaction(pool, async (client) => {
+    heard = client.on('notice', hear);
+    return work(client);
+  }).then(
+    (result) => {
+      heard?.off('notice', hear);
+      if (warning !== undefined) throw warning;
+      return result;
+    },
+    (error: unknown) => {
+      heard?.off('notice', hear);
+      throw error;
+    },
+  );
+}
+
+type Notice = { severity?: string | undefined; message?: string | undefined };
+
+const uncertain = ({ severity, message }: Notice) =>
+  severity === 'WARNING' ? new UncertainCommitError(message ?? 'The commit was answered with a warning.') : undefined;
+
+async function withoutWarning<T>(client: PoolClient, work: () => Promise<T>): Promise<T> {
+  let warning: Error | undefined;
+  const hear = (notice: Notice) => (warning ??= uncertain(notice));
+  client.on('notice', hear);
+  try {
+    const result = await work();
+    if (warning !== undefined) throw warning;
+    return result;
+  } finally {
+    client.off('notice', hear);
+  }
+}

@@ -1,0 +1,173 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { createDatabase, databaseUrl, dropDatabase, migrate } from './database.ts';
+import { durably, UncertainCommitError } from './durable.ts';
+import { isConnectionLost, sqlState } from './errors.ts';
+import { leadWheneverPossible, type LeadershipOptions } from './leader.ts';
+import { createPool } from './pool.ts';
+import { temporaryDatabase, type TemporaryDatabase } from './temporary-database.ts';
+import { transaction } from './transaction.ts';
+
+const POSTGRES_URL = process.env['POSTGRES_URL'] ?? 'postgres://postgres@127.0.0.1:5432/postgres';
+
+let folder: string;
+let database: TemporaryDatabase;
+let pool: pg.Pool;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'tandem-migrations-'));
+  const sql =
+    '-- Up Migration\ncreate table notes (id bigint primary key, text text);\n-- Down Migration\ndrop table notes;\n';
+  writeFileSync(join(folder, '001_notes.sql'), sql);
+  database = await temporaryDatabase(POSTGRES_URL, folder);
+  pool = createPool({
+    url: database.url,
+    name: 'test',
+    connectionsMax: 2,
+    connectTimeoutMs: 1_000,
+    statementTimeoutMs: 2_000,
+    lockTimeoutMs: 1_000,
+    idleInTransactionTimeoutMs: 300,
+    onIdleError: () => undefined,
+  });
+});
+
+afterAll(async () => {
+  await pool.end();
+  await database.drop();
+  rmSync(folder, { recursive: true });
+});
+
+const count = async () => Number((await pool.query('select count(*) from notes')).rows[0].count);
+
+describe('a database', () => {
+  it('is created and migrated once, however many start at the same time', async () => {
+    const name = `tandem_test_${process.pid}_once`;
+    const start = async () => {
+      await createDatabase(POSTGRES_URL, name);
+      await migrate(databaseUrl(POSTGRES_URL, name), folder);
+    };
+    try {
+      await Promise.all([start(), start(), start(), start()]);
+      await start();
+      const client = new pg.Client(databaseUrl(POSTGRES_URL, name));
+      await client.connect();
+      expect((await client.query('select * from notes')).rows).toEqual([]);
+      expect((await client.query('select current_user::text as me')).rows).toEqual([{ me: name }]);
+      await client.end();
+    } finally {
+      await dropDatabase(POSTGRES_URL, name);
+    }
+  });
+
+  it('gives whole numbers of 64 bits as bigint, past 2^53 too', async () => {
+    const { rows } = await pool.query('select 9007199254740993::bigint as n');
+    expect(rows).toEqual([{ n: 9_007_199_254_740_993n }]);
+  });
+});
+
+describe('a transaction', () => {
+  it('keeps what it returns and takes back what it throws', async () => {
+    await transaction(pool, (client) => client.query(`insert into notes values (1, 'kept')`));
+    const failing = transaction(pool, async (client) => {
+      await client.query(`insert into notes values (2, 'taken back')`);
+      throw new Error('no');
+    });
+    await expect(failing).rejects.toThrow('no');
+    expect(await count()).toBe(1);
+  });
+
+  it('that sleeps on its lock is ended by the server, and its connection is replaced', async () => {
+    const sleeping = transaction(pool, async (client) => {
+      await client.query(`insert into notes values (3, 'asleep')`);
+      await pause(800);
+      await client.query('select 1');
+    });
+    const error = await sleeping.catch((thrown: unknown) => thrown);
+    expect(isConnectionLost(error)).toBe(true);
+    expect(await count()).toBe(1);
+  });
+
+  it('tells a lost connection from a refusal', async () => {
+    const duplicate = await pool.query(`insert into notes values (1, 'again')`).catch((thrown: unknown) => thrown);
+    expect([sqlState(duplicate), isConnectionLost(duplicate)]).toEqual(['23505', false]);
+    const killed = pool.query('select pg_terminate_backend(pg_backend_pid())').catch((thrown: unknown) => thrown);
+    expect(isConnectionLost(await killed)).toBe(true);
+    const nowhere = new pg.Client({ host: '127.0.0.1', port: 1 });
+    expect(isConnectionLost(await nowhere.connect().catch((thrown: unknown) => thrown))).toBe(true);
+    expect(isConnectionLost(new TypeError('x is not a function'))).toBe(false);
+  });
+});
+
+describe('a commit', () => {
+  // What the server says when it gives up waiting for its synchronous standby is a warning beside a success.
+  it('that was answered with a warning is not taken for durable', async () => {
+    const text = `do $$ begin raise warning 'canceling wait for synchronous replication due to user request'; end $$`;
+    await expect(durably(pool, (client) => client.query(text))).rejects.toThrow(UncertainCommitError);
+  });
+
+  it('that was answered with a notice is', async () => {
+    const text = `do $$ begin raise notice 'by the way'; end $$`;
+    await expect(durably(pool, (client) => client.query(text))).resolves.toBeDefined();
+  });
+});
+
+describe('leadership', () => {
+  const options = (changes: Partial<LeadershipOptions> = {}): LeadershipOptions => ({
+    url: database.url,
+    name: 'test',
+    idleTimeoutMs: 1_000,
+    heartbeatMs: 200,
+    retryMs: 20,
+    statementTimeoutMs: 1_000,
+    ...changes,
+  });
+
+  it('is held by one at a time, and passes on when the leader stops', async () => {
+    const events: string[] = [];
+    const stops = [new AbortController(), new AbortController()];
+    const runs = stops.map(({ signal }, index) =>
+      leadWheneverPossible(
+        options(),
+        signal,
+        async (term) => {
+          events.push(`${index} leads`);
+          await new Promise<void>((over) => term.signal.addEventListener('abort', () => over()));
+          events.push(`${index} ends`);
+        },
+        () => undefined,
+      ),
+    );
+    await pause(400);
+    expect(events).toHaveLength(1);
+    const first = Number(events[0]?.[0]);
+    stops[first]?.abort();
+    await runs[first];
+    await pause(400);
+    expect(events).toEqual([`${first} leads`, `${first} ends`, `${1 - first} leads`]);
+    stops[1 - first]?.abort();
+    await Promise.all(runs);
+  });
+
+  it('is taken from a leader that says nothing, which can write nothing from then on', async () => {
+    const stop = new AbortController();
+    const failures: string[] = [];
+    let write: unknown = 'not tried';
+    await leadWheneverPossible(
+      options({ idleTimeoutMs: 200, heartbeatMs: 60_000 }),
+      stop.signal,
+      async ({ client, signal }) => {
+        await new Promise<void>((over) => signal.addEventListener('abort', () => over()));
+        write = await client.query(`insert into notes values (9, 'late')`).catch((thrown: unknown) => thrown);
+        stop.abort();
+      },
+      (error) => failures.push(error.message),
+    );
+    expect(write).toBeInstanceOf(Error);
+    expect(await count()).toBe(1);
+  });
+});
