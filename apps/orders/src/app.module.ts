@@ -1,0 +1,127 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { topology, type Topology } from '@tandem/contracts/topology';
+import { databaseUrl } from '@tandem/postgres/database';
+import { createPool } from '@tandem/postgres/pool';
+import { Health, type Check } from '@tandem/telemetry/health';
+import { HealthController } from '@tandem/telemetry/health.controller';
+import type { Logger } from '@tandem/telemetry/logger';
+import { RabbitMqServer } from '@tandem/transports/rabbitmq/rabbitmq-server';
+import type { Pool } from 'pg';
+import type { Config } from './config.ts';
+import { kafkaOf } from './followers/kafka-client.ts';
+import { GroupCommit } from './event-store/group-commit.ts';
+import { Relay } from './followers/relay.ts';
+import { CommandHandler } from './order/command-handler.ts';
+import { OrderController } from './order/order.controller.ts';
+import { park } from './parking.ts';
+import { OrderQueries } from './queries/order-queries.ts';
+import { QueriesController } from './queries/queries.controller.ts';
+import { checkParked, checkPublished } from './readiness.ts';
+
+/** Everything that lives as long as the service, made once from its configuration. */
+export class Orders {
+  readonly names: Topology;
+  readonly commandPool: Pool;
+  readonly queryPool: Pool;
+  readonly relay: Relay;
+  readonly commits: GroupCommit;
+  readonly commandServer: RabbitMqServer;
+  readonly queryServer: RabbitMqServer;
+  readonly health = new Health('orders');
+
+  constructor(config: Config, logger: Logger) {
+    this.names = topology(config.NAMESPACE);
+    const url = databaseUrl(config.POSTGRES_URL, this.names.databases.orders);
+    const onIdleError = (error: Error) =>
+      logger.warn(`An idle database connection was lost: ${error.message}`, 'Postgres');
+    const limits = { connectTimeoutMs: 1_000, lockTimeoutMs: 4_000, idleInTransactionTimeoutMs: 4_000, onIdleError };
+    const connectionsMax = config.ORDERS_CONNECTIONS_MAX;
+    this.commandPool = createPool({
+      url,
+      name: 'orders.commands',
+      connectionsMax,
+      statementTimeoutMs: 4_000,
+      ...limits,
+    });
+    this.queryPool = createPool({ url, name: 'orders.queries', connectionsMax, statementTimeoutMs: 3_000, ...limits });
+    this.relay = new Relay({
+      kafka: kafkaOf(config, logger),
+      topology: this.names,
+      // The leader writes its checkpoint alone: one that a crash takes away is found again by looking at the log.
+      leadership: {
+        url,
+        idleTimeoutMs: 3_000,
+        heartbeatMs: 1_000,
+        retryMs: 500,
+        statementTimeoutMs: 10_000,
+        commitsAsynchronously: true,
+      },
+      eventsMax: 2_000,
+      partitionBytesMax: 512 * 1024,
+      batchMsMin: 60,
+      pollMsMin: 5,
+      pollMsMax: 50,
+      lookMs: 2_000,
+      onFailure: (error) => logger.warn(`The relay starts over: ${error.message}`, 'Relay'),
+    });
+    this.commits = new GroupCommit({
+      pool: this.commandPool,
+      commandsMax: 500,
+      unavailableAfterMs: 1_000,
+      retryPauseMs: 50,
+      onAppended: () => this.relay.wake(),
+    });
+    const parkInOrders = (message: Parameters<typeof park>[1]) => park(this.commandPool, message);
+    const serve = (queue: string, prefetchCount: number) =>
+      new RabbitMqServer({ url: config.RABBITMQ_URL, queue, name: queue, prefetchCount, park: parkInOrders });
+    this.commandServer = serve(this.names.queues.orderCommands, config.ORDERS_PREFETCH);
+    this.queryServer = serve(this.names.queues.orderQueries, config.ORDERS_PREFETCH);
+    this.health.add('rabbitmq', () => this.#rabbitMq());
+    this.health.add('postgres', () => this.#postgres());
+    this.health.add('relay', () => this.#relay());
+    this.health.add('parked', () => checkParked(this.queryPool).catch(notLooked));
+  }
+
+  /** After the servers have stopped taking: finishes what was taken, then lets go of the servers it used. */
+  async close(): Promise<void> {
+    await this.commits.drained();
+    await this.relay.stop();
+    await Promise.all([this.commandPool.end(), this.queryPool.end()]);
+  }
+
+  #rabbitMq(): Check {
+    const reason = this.commandServer.notReadyReason ?? this.queryServer.notReadyReason;
+    return reason === undefined ? { status: 'ok' } : { status: 'unavailable', reason };
+  }
+
+  async #postgres(): Promise<Check> {
+    await this.queryPool.query('select 1 from log');
+    return { status: 'ok' };
+  }
+
+  /** Orders are taken without Kafka: their events wait in the table. */
+  async #relay(): Promise<Check> {
+    const { failure } = this.relay.state;
+    if (failure !== undefined) return { status: 'degraded', reason: failure };
+    return checkPublished(this.queryPool).catch(notLooked);
+  }
+}
+
+/** The check of Postgres itself says whether that stops the service. */
+const notLooked = (error: Error): Check => ({ status: 'degraded', reason: `could not be looked up: ${error.message}` });
+
+/** The providers are the service's own parts, by their classes. */
+@Module({})
+export class AppModule {
+  static of(orders: Orders): DynamicModule {
+    return {
+      module: AppModule,
+      controllers: [OrderController, QueriesController, HealthController],
+      providers: [
+        { provide: CommandHandler, useValue: new CommandHandler(orders.commits) },
+        { provide: OrderQueries, useValue: new OrderQueries(orders.queryPool) },
+        { provide: Health, useValue: orders.health },
+      ],
+    };
+  }
+}

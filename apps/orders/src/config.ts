@@ -1,0 +1,37 @@
+import { z } from 'zod';
+
+const count = (fallback: number) => z.coerce.number().int().min(1).default(fallback);
+const port = (fallback: number) => z.coerce.number().int().min(0).max(65_535).default(fallback);
+
+const Environment = z.object({
+  POSTGRES_URL: z.url({ protocol: /^postgres(ql)?$/ }).default('postgres://postgres@127.0.0.1:5432/postgres'),
+  RABBITMQ_URL: z.url({ protocol: /^amqps?$/ }).default('amqp://guest:guest@127.0.0.1:5672'),
+  KAFKA_BROKERS: z
+    .string()
+    .regex(/^[^\s,]+:\d+(,[^\s,]+:\d+)*$/, 'is a comma-separated list of host:port')
+    .default('127.0.0.1:9092')
+    .transform((brokers) => brokers.split(',')),
+  /** How many copies of each record Kafka keeps: 1 for a single broker, 3 in production (with two in sync at least). */
+  KAFKA_REPLICATION: count(1),
+  NAMESPACE: z
+    .string()
+    .regex(/^[a-z0-9_-]{0,40}$/, 'takes up to 40 lower-case letters, digits, _ and -')
+    .default(''),
+  ORDERS_HOST: z.string().default('127.0.0.1'),
+  ORDERS_PORT: port(3001),
+  /** Commands that may wait for their answer at once; RabbitMQ holds back the rest. Counted in messages of up to 64. */
+  ORDERS_PREFETCH: count(64),
+  ORDERS_CONNECTIONS_MAX: count(8),
+  /** `off`: this instance only answers, and leaves publishing to Kafka to the others. */
+  ORDERS_RELAY: z.enum(['on', 'off']).default('on'),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+});
+export type Config = z.infer<typeof Environment>;
+
+/** Reads the environment once. Throws an error that names every variable that is wrong, and how. */
+export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+  const parsed = Environment.safeParse(environment);
+  if (parsed.success) return parsed.data;
+  const wrong = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  throw new Error(`The environment is not usable.\n  ${wrong.join('\n  ')}`);
+}

@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createPool } from '@tandem/postgres/pool';
+import { temporaryDatabase, type TemporaryDatabase } from '@tandem/postgres/temporary-database';
+import fc from 'fast-check';
+import type { Pool } from 'pg';
+import { v7 as uuidv7 } from 'uuid';
+import { fold } from '../order/order.ts';
+import { cancelling, placing } from '../order/rulebook.testing.ts';
+import type { Command } from './decide-batch.ts';
+import { GroupCommit } from './group-commit.ts';
+import { load } from './load.ts';
+
+const POSTGRES_URL = process.env['POSTGRES_URL'] ?? 'postgres://postgres@127.0.0.1:5432/postgres';
+const MIGRATIONS = fileURLToPath(new URL('../../migrations', import.meta.url));
+
+let database: TemporaryDatabase;
+let pool: Pool;
+
+beforeAll(async () => {
+  database = await temporaryDatabase(POSTGRES_URL, MIGRATIONS);
+  const limits = { statementTimeoutMs: 5_000, lockTimeoutMs: 5_000, idleInTransactionTimeoutMs: 5_000 };
+  const own = { name: 'test', connectionsMax: 4, connectTimeoutMs: 5_000, onIdleError: () => undefined };
+  pool = createPool({ url: database.url, ...own, ...limits });
+});
+
+afterAll(async () => {
+  await pool.end();
+  await database.drop();
+});
+
+/** What is sent: which of a few orders, which command, with an id of its own or one that was used before. */
+const anyStep = fc.record({
+  order: fc.nat({ max: 3 }),
+  kind: fc.constantFrom('place', 'cancel', 'cancelStale', 'wrongTotal'),
+  id: fc.option(fc.nat({ max: 5 })),
+  instance: fc.nat({ max: 1 }),
+});
+
+describe('whatever commands come, in whatever groups, to whichever instance', () => {
+  it('each row is the fold of its events, versions have no gap, and each command id has one outcome', async () => {
+    const schedule = fc.array(fc.array(anyStep, { minLength: 1, maxLength: 8 }), { minLength: 1, maxLength: 4 });
+    await fc.assert(
+      fc.asyncProperty(schedule, async (groups) => {
+        const options = { pool, commandsMax: 3, unavailableAfterMs: 500, retryPauseMs: 5, onAppended: () => undefined };
+        const instances = [new GroupCommit(options), new GroupCommit(options)];
+        const orders = Array.from({ length: 4 }, () => uuidv7());
+        const ids = Array.from({ length: 6 }, () => randomUUID());
+        const sent: string[] = [];
+        for (const group of groups) {
+          const replies = group.map(({ order, kind, id, instance }) => {
+            const orderId = orders[order] as string;
+            const what = {
+              place: { ...placing(), orderId },
+              wrongTotal: { ...placing({ expectedTotal: 1 }), orderId },
+              cancel: { ...cancelling(), orderId },
+              cancelStale: { ...cancelling({}, 7), orderId },
+            }[kind];
+            // An order's placing has an id of its own: in life no two commands place the same order.
+            const commandId = kind === 'place' ? orderId : id === null ? randomUUID() : (ids[id] as string);
+            sent.push(commandId);
+            const command: Command = { id: commandId, payloadHash: asHash(`${kind}${order}`), order: what };
+            return (instances[instance] as GroupCommit).execute(command, () => 10_000);
+          });
+          await Promise.all(replies);
+        }
+        const { streams, outcomes } = await load(pool, { commandIds: sent, orderIds: orders, references: [] });
+        const { rows } = await pool.query('select id, version, status, state from orders where id = any($1)', [orders]);
+        expect(rows).toHaveLength(streams.size);
+        for (const row of rows) {
+          const history = streams.get(row.id) ?? [];
+          expect(history.map(({ version }) => version)).toEqual(history.map((_, index) => index + 1));
+          const order = fold(history);
+          expect(row).toMatchObject({ version: order?.version, status: order?.status });
+          expect(row.state).toEqual(order);
+        }
+        expect(outcomes.size).toBe(new Set(sent).size);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+/** A text as the UUID that a payload hash is. */
+function asHash(text: string): string {
+  const hex = Buffer.from(text).toString('hex').padEnd(32, '0').slice(0, 32);
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}

@@ -1,0 +1,88 @@
+import type { OrderState } from '@tandem/contracts/order';
+import type { OrderEvent } from '@tandem/contracts/order-events';
+
+/** An event with what the store knows of it: whose it is, which of the order's events, and when it was decided. */
+export type Recorded<E extends OrderEvent = OrderEvent> = E & { orderId: string; version: number; at: string };
+
+/**
+ * The order after one more event. It never refuses: what was recorded did happen. An event that changes nothing in the
+ * state it meets still counts as a version.
+ *
+ * @param order undefined before the first event.
+ */
+export function evolve(order: OrderState | undefined, event: Recorded): OrderState {
+  if (order === undefined) return opened(event);
+  const { version, at } = event;
+  switch (event.type) {
+    case 'order.placed.v1':
+    case 'order.payment-declined.v1':
+      return { ...order, version };
+    case 'order.payment-recorded.v1': {
+      const { paymentId, amount } = event.data;
+      const paid = { paymentId, amount, at };
+      // A payment that arrives after the cancellation leaves the order cancelled, and its money to be refunded.
+      if (order.status === 'cancelled') return { ...order, version, paid };
+      return order.status === 'placed'
+        ? { ...order, version, status: 'paid', paid, shipments: [], refunds: [] }
+        : { ...order, version, paid };
+    }
+    case 'order.shipped.v1': {
+      if (order.status === 'placed' || order.status === 'cancelled') return { ...order, version };
+      const { shipmentId: id, carrier, trackingCode, lines, complete } = event.data;
+      const shipment = defined({ id, carrier, trackingCode, lines, at });
+      const shipments = [...order.shipments, shipment];
+      return complete && order.status === 'paid'
+        ? { ...order, version, status: 'shipped', shipments }
+        : { ...order, version, shipments };
+    }
+    case 'order.delivered.v1':
+      return order.status === 'shipped'
+        ? { ...order, version, status: 'delivered', deliveredAt: at }
+        : { ...order, version };
+    case 'order.cancelled.v1': {
+      if (order.status === 'cancelled') return { ...order, version };
+      const cancellation = defined({ cause: event.data.cause, reason: event.data.reason, at });
+      const paid = order.status === 'placed' ? {} : { paid: order.paid };
+      const refunds = order.status === 'placed' ? [] : order.refunds;
+      return { ...commonOf(order), version, status: 'cancelled', cancellation, ...paid, refunds };
+    }
+    case 'order.refund-requested.v1': {
+      if (order.status === 'placed') return { ...order, version };
+      const { refundId: id, amount, reason } = event.data;
+      return { ...order, version, refunds: [...order.refunds, defined({ id, amount, reason, requestedAt: at })] };
+    }
+    case 'order.refund-recorded.v1': {
+      if (order.status === 'placed') return { ...order, version };
+      const refunds = order.refunds.map((refund) =>
+        refund.id === event.data.refundId ? { ...refund, recordedAt: at } : refund,
+      );
+      return { ...order, version, refunds };
+    }
+  }
+}
+
+/** The order that a whole history leaves. */
+export function fold(history: Iterable<Recorded>): OrderState | undefined {
+  let order: OrderState | undefined;
+  for (const event of history) order = evolve(order, event);
+  return order;
+}
+
+function opened(event: Recorded): OrderState {
+  // The stream of an order starts with its placing: `decide` gives nothing else on an order that is not there.
+  const data = event.data as Extract<OrderEvent, { type: 'order.placed.v1' }>['data'];
+  return { id: event.orderId, version: event.version, status: 'placed', ...data, placedAt: event.at };
+}
+
+/** What every state of an order has. */
+function commonOf(order: OrderState) {
+  const { id, version, customerId, currency, lines, adjustments, total, delivery, payment, placedAt } = order;
+  const { reference, metadata } = order;
+  const common = { id, version, customerId, currency, lines, adjustments, total, delivery, payment, placedAt };
+  return defined({ ...common, reference, metadata });
+}
+
+/** The same without the properties that are undefined, so that a fold equals what was read back from JSON. */
+function defined<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as T;
+}

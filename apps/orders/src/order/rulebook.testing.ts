@@ -1,0 +1,77 @@
+import type { OrderState } from '@tandem/contracts/order';
+import { PlaceOrder } from '@tandem/contracts/order-commands';
+import type { OrderEvent } from '@tandem/contracts/order-events';
+import { decide, type Decision, type OrderCommand } from './decide.ts';
+import { fold, type Recorded } from './order.ts';
+
+export const ORDER_ID = '0197c6f0-5b7a-7cc3-9a51-3f1f6f3c2b10';
+export const AT = '2026-01-01T00:00:00.000Z';
+
+/** Numbers the events of one order as the store would. */
+export function recorded(events: readonly OrderEvent[], orderId = ORDER_ID): Recorded[] {
+  return events.map((event, index) => ({ ...event, orderId, version: index + 1, at: AT }));
+}
+
+/** `given(placed, paid).when(cancel).then(cancelled, refundDue)`, or `.refuses({ code: … })`. */
+export function given(...history: OrderEvent[]) {
+  const order: OrderState | undefined = fold(recorded(history));
+  return {
+    order,
+    when(command: OrderCommand) {
+      const decision: Decision = decide(command, order);
+      return {
+        decision,
+        then: (...events: OrderEvent[]) => expect(decision).toEqual({ events }),
+        refuses: (rejection: object) => expect(decision).toEqual({ rejection }),
+      };
+    },
+  };
+}
+
+/** The order of the README, with what a test changes in it. */
+export function placing(changes: Record<string, unknown> = {}): Extract<OrderCommand, { type: 'PlaceOrder' }> {
+  const body = PlaceOrder.parse({
+    customerId: 'c-42',
+    currency: 'EUR',
+    lines: [{ sku: 'A-1', quantity: 2, unitPrice: 1250 }],
+    adjustments: [{ kind: 'shipping', amount: 490 }],
+    ...changes,
+  });
+  return { type: 'PlaceOrder', orderId: ORDER_ID, body };
+}
+
+export const cancelling = (
+  body: { reason?: string } = {},
+  ifVersion?: number,
+): Extract<OrderCommand, { type: 'CancelOrder' }> => ({ type: 'CancelOrder', orderId: ORDER_ID, body, ifVersion });
+
+export const placed: OrderEvent = {
+  type: 'order.placed.v1',
+  data: {
+    customerId: 'c-42',
+    currency: 'EUR',
+    lines: [{ id: 1, sku: 'A-1', quantity: 2, unitPrice: 1250 }],
+    adjustments: [{ kind: 'shipping', amount: 490 }],
+    total: 2990,
+    delivery: 'standard',
+    payment: { method: 'card' },
+  },
+};
+export const paid: OrderEvent = {
+  type: 'order.payment-recorded.v1',
+  data: { paymentId: 'p-1', amount: 2990, currency: 'EUR' },
+};
+export const shipped: OrderEvent = {
+  type: 'order.shipped.v1',
+  data: { shipmentId: 1, lines: [{ id: 1, quantity: 2 }], complete: true },
+};
+export const shippedInPart: OrderEvent = {
+  type: 'order.shipped.v1',
+  data: { shipmentId: 1, lines: [{ id: 1, quantity: 1 }], complete: false },
+};
+export const delivered: OrderEvent = { type: 'order.delivered.v1', data: {} };
+export const cancelled: OrderEvent = { type: 'order.cancelled.v1', data: { cause: 'customer' } };
+export const refundDue = (amount: number, refundId = 1): OrderEvent => ({
+  type: 'order.refund-requested.v1',
+  data: { refundId, amount, currency: 'EUR' },
+});

@@ -1,0 +1,121 @@
+import { fileURLToPath } from 'node:url';
+import { ORDER_EVENTS_PARTITIONS, topology } from '@tandem/contracts/topology';
+import { createDatabase, databaseUrl, migrate } from '@tandem/postgres/database';
+import { leadWheneverPossible } from '@tandem/postgres/leader';
+import { createLogger } from '@tandem/telemetry/logger';
+import pg from 'pg';
+
+import type { Config } from './config.ts';
+import { kafkaOf } from './followers/kafka-client.ts';
+import { FOLLOWER } from './followers/relay.ts';
+
+const DELETED_MS_MAX = 30_000;
+
+/** Of whoever begins a new log, which may take as long as Kafka takes to delete the old one. */
+const LEADERSHIP = { idleTimeoutMs: 60_000, heartbeatMs: 1_000, retryMs: 50, statementTimeoutMs: 10_000 };
+
+/** Makes what orders needs on its servers, and leaves alone what is there: its database, its tables, its topics. */
+export async function provision(config: Config): Promise<void> {
+  const names = topology(config.NAMESPACE);
+  await createDatabase(config.POSTGRES_URL, names.databases.orders);
+  const url = databaseUrl(config.POSTGRES_URL, names.databases.orders);
+  await migrate(url, fileURLToPath(new URL('../migrations', import.meta.url)));
+  const partitions = await recordedPartitions(url);
+  await createTopics(config, partitions);
+}
+
+/** The number of partitions is fixed when the log is first made; from then on the database remembers it. */
+async function recordedPartitions(url: string): Promise<number> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query('insert into log (partitions) values ($1) on conflict do nothing', [ORDER_EVENTS_PARTITIONS]);
+    const { rows } = await client.query<{ partitions: number }>('select partitions from log');
+    return rows[0]?.partitions ?? ORDER_EVENTS_PARTITIONS;
+  } finally {
+    await client.end();
+  }
+}
+
+async function createTopics(config: Config, partitions: number): Promise<void> {
+  const { topics } = topology(config.NAMESPACE);
+  const replicationFactor = config.KAFKA_REPLICATION;
+  const inSync = { name: 'min.insync.replicas', value: String(Math.max(1, replicationFactor - 1)) };
+  const admin = kafkaOf(config, createLogger({ service: 'orders', level: config.LOG_LEVEL })).admin();
+  await admin.connect();
+  try {
+    await admin.createTopics({
+      waitForLeaders: true,
+      topics: [
+        {
+          topic: topics.orderEvents,
+          numPartitions: partitions,
+          replicationFactor,
+          // Events are kept for ever: every number must be rebuilt from them.
+          configEntries: [inSync, { name: 'retention.ms', value: '-1' }, { name: 'retention.bytes', value: '-1' }],
+        },
+        {
+          topic: topics.orderCheckpoints,
+          numPartitions: 1,
+          replicationFactor,
+          // Only the newest checkpoint matters, and it must outlast a quiet year.
+          configEntries: [inSync, { name: 'cleanup.policy', value: 'compact' }],
+        },
+      ],
+    });
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/**
+ * Begins a new log: a new epoch, empty topics, and a relay that publishes the whole events table again. For a database that
+ * was restored to an earlier state than the log; what the log held beyond it is gone. Needs no stop: it takes the relay's
+ * leadership first, and a relay that leads loses it.
+ */
+export async function recover(config: Config): Promise<void> {
+  const names = topology(config.NAMESPACE);
+  const url = databaseUrl(config.POSTGRES_URL, names.databases.orders);
+  const done = new AbortController();
+  let failure: Error | undefined;
+  await leadWheneverPossible(
+    { url, name: FOLLOWER, deposes: true, ...LEADERSHIP },
+    done.signal,
+    async ({ client }) => {
+      // The epoch first: should this end half-way, relay and readers refuse the old log until it is done again. Topics that
+      // were emptied first would be filled under the old epoch, of which readers drop what they believe to have seen.
+      await client.query(
+        `with renewed as (update log set epoch = gen_random_uuid())
+         delete from followers where name = $1`,
+        [FOLLOWER],
+      );
+      await deleteTopics(config);
+      await provision(config);
+      done.abort();
+    },
+    (error) => {
+      failure = error;
+      done.abort();
+    },
+  );
+  if (failure !== undefined) throw failure;
+}
+
+async function deleteTopics(config: Config): Promise<void> {
+  const { topics } = topology(config.NAMESPACE);
+  const admin = kafkaOf(config, createLogger({ service: 'orders', level: config.LOG_LEVEL })).admin();
+  await admin.connect();
+  try {
+    const present = async () =>
+      (await admin.listTopics()).filter((name) => Object.values<string>(topics).includes(name));
+    const old = await present();
+    if (old.length > 0) await admin.deleteTopics({ topics: old });
+    // The names are free when the broker has forgotten them, a moment after it has answered.
+    for (const late = performance.now() + DELETED_MS_MAX; (await present()).length > 0;) {
+      if (performance.now() > late) throw new Error(`Kafka has not deleted ${old.join(' and ')}: try again.`);
+      await new Promise((resume) => setTimeout(resume, 100));
+    }
+  } finally {
+    await admin.disconnect();
+  }
+}

@@ -1,0 +1,78 @@
+import type { Order, OrderState } from '@tandem/contracts/order';
+import type {
+  GetOrder,
+  GetOrderReply,
+  ListOrderEvents,
+  ListOrderEventsReply,
+  ListOrders,
+  ListOrdersReply,
+} from '@tandem/contracts/order-queries';
+import type { Pool } from 'pg';
+
+interface OrderRow {
+  state: OrderState;
+  position: bigint;
+}
+
+/** Reads orders and their histories. Each answer is one statement, so it shows one moment. */
+export class OrderQueries {
+  readonly #pool: Pool;
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
+
+  async get({ orderId }: GetOrder): Promise<GetOrderReply> {
+    const { rows } = await this.#pool.query<OrderRow>({
+      name: 'get-order',
+      text: `select o.state, e.position
+               from orders o join events e on e.order_id = o.id and e.version = o.version
+              where o.id = $1`,
+      values: [orderId],
+    });
+    const row = rows[0];
+    return { order: row === undefined ? null : orderOf(row) };
+  }
+
+  /** Newest first: ids are UUIDs of version 7, whose order is that of placing. */
+  async list({ filter, limit, before }: ListOrders): Promise<ListOrdersReply> {
+    const values: unknown[] = [limit + 1];
+    const where = (condition: string, value: unknown) =>
+      value === undefined ? '' : ` and ${condition} $${values.push(value)}`;
+    const conditions =
+      where('o.customer_id =', filter.customerId) +
+      where('o.status =', filter.status) +
+      where('o.reference =', filter.reference) +
+      where('o.id <', before);
+    const { rows } = await this.#pool.query<OrderRow>({
+      text: `select o.state, e.position
+               from orders o join events e on e.order_id = o.id and e.version = o.version
+              where true${conditions}
+              order by o.id desc limit $1`,
+      values,
+    });
+    return { orders: rows.slice(0, limit).map(orderOf), more: rows.length > limit };
+  }
+
+  async events({ orderId, afterVersion, limit }: ListOrderEvents): Promise<ListOrderEventsReply> {
+    const { rows } = await this.#pool.query<{
+      position: bigint;
+      version: number;
+      type: string;
+      at: Date;
+      data: Record<string, unknown>;
+    }>({
+      name: 'list-order-events',
+      text: `select position, version, type, at, data
+               from events where order_id = $1 and version > $2 order by version limit $3`,
+      values: [orderId, afterVersion, limit + 1],
+    });
+    const events = rows.slice(0, limit).map(({ position, version, type, at, data }) => {
+      return { position: Number(position), orderId, version, type, time: at.toISOString(), data };
+    });
+    const found = events.length > 0 || (await this.get({ orderId })).order !== null;
+    return { found, events, more: rows.length > limit };
+  }
+}
+
+const orderOf = ({ state, position }: OrderRow): Order => ({ ...state, position: Number(position) });

@@ -1,0 +1,32 @@
+import { Controller } from '@nestjs/common';
+import { MessagePattern, Payload, Transport } from '@nestjs/microservices';
+import {
+  GetOrder,
+  ListOrderEvents,
+  ListOrders,
+  type GetOrderReply,
+  type ListOrderEventsReply,
+  type ListOrdersReply,
+} from '@tandem/contracts/order-queries';
+import { ORDER_QUERIES } from '@tandem/contracts/topology';
+import { OrderQueries } from './order-queries.ts';
+
+@Controller()
+export class QueriesController {
+  constructor(private readonly queries: OrderQueries) {}
+
+  @MessagePattern(ORDER_QUERIES.get, Transport.RMQ)
+  get(@Payload({ schema: GetOrder }) query: GetOrder): Promise<GetOrderReply> {
+    return this.queries.get(query);
+  }
+
+  @MessagePattern(ORDER_QUERIES.list, Transport.RMQ)
+  list(@Payload({ schema: ListOrders }) query: ListOrders): Promise<ListOrdersReply> {
+    return this.queries.list(query);
+  }
+
+  @MessagePattern(ORDER_QUERIES.events, Transport.RMQ)
+  events(@Payload({ schema: ListOrderEvents }) query: ListOrderEvents): Promise<ListOrderEventsReply> {
+    return this.queries.events(query);
+  }
+}

@@ -1,0 +1,29 @@
+import type { Check } from '@tandem/telemetry/health';
+import type { Pool } from 'pg';
+import { FOLLOWER } from './followers/relay.ts';
+
+/** How long an event may wait to be published before readiness tells of it. */
+export const UNPUBLISHED_MS_MAX = 10_000;
+
+/** Whether what was appended is being published, by whichever instance leads: orders are taken all the same. */
+export async function checkPublished(pool: Pool): Promise<Check> {
+  const { rows } = await pool.query<{ position: bigint; at: Date; late: boolean }>({
+    name: 'oldest-unpublished',
+    text: `select position, at, at < now() - $2::integer * interval '1 millisecond' as late
+             from events
+            where position > coalesce((select position from followers where name = $1), 0)
+            order by position limit 1`,
+    values: [FOLLOWER, UNPUBLISHED_MS_MAX],
+  });
+  const [oldest] = rows;
+  if (oldest === undefined || !oldest.late) return { status: 'ok' };
+  const { position, at } = oldest;
+  return { status: 'degraded', reason: `what follows from position ${position} on waits since ${at.toISOString()}` };
+}
+
+/** Whether messages were taken off their queue that nobody could read or run: somebody has to look. */
+export async function checkParked(pool: Pool): Promise<Check> {
+  const { rows } = await pool.query<{ count: bigint }>({ name: 'count-parked', text: 'select count(*) from parked' });
+  const count = rows[0]?.count ?? 0n;
+  return count === 0n ? { status: 'ok' } : { status: 'degraded', reason: `${count} parked` };
+}

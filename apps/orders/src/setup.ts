@@ -1,0 +1,4 @@
+import { readConfig } from './config.ts';
+import { provision } from './provision.ts';
+
+await provision(readConfig());
