@@ -1,0 +1,66 @@
+import { randomUUID } from 'node:crypto';
+import { Logger } from '@nestjs/common';
+import { topology, type Topology } from '@tandem/contracts/topology';
+import { dropDatabase } from '@tandem/postgres/database';
+import { createPool } from '@tandem/postgres/pool';
+import type { Pool } from 'pg';
+import { readConfig, type Config } from './config.ts';
+import { analyticsUrl, setUpDatabase } from './database.ts';
+
+// What is expected to go wrong in a test is told by its assertions.
+Logger.overrideLogger(false);
+
+/** A configuration in a namespace of its own, on the servers of the environment. */
+export function testConfig(environment: Record<string, string> = {}): Config {
+  const NAMESPACE = `analytics-test-${randomUUID().slice(0, 8)}`;
+  return readConfig({ ...process.env, LOG_LEVEL: 'silent', ANALYTICS_PORT: '0', ...environment, NAMESPACE });
+}
+
+/** The database of analytics in a namespace of its own, on the real server. */
+export class AnalyticsDatabase {
+  private constructor(
+    readonly config: Config,
+    readonly names: Topology,
+    readonly pool: Pool,
+  ) {}
+
+  static async create(config = testConfig()): Promise<AnalyticsDatabase> {
+    await setUpDatabase(config);
+    const pool = createPool({
+      url: analyticsUrl(config),
+      name: 'analytics.test',
+      connectionsMax: 8,
+      connectTimeoutMs: 5_000,
+      statementTimeoutMs: 10_000,
+      lockTimeoutMs: 5_000,
+      idleInTransactionTimeoutMs: 5_000,
+      onIdleError: () => undefined,
+    });
+    return new AnalyticsDatabase(config, topology(config.NAMESPACE), pool);
+  }
+
+  /** Everything is as it was before anything was counted. */
+  async empty(): Promise<void> {
+    await this.pool.query(
+      'truncate consumer_offsets, logs, progress, parked, order_counts, revenue_totals, revenue_by_minute',
+    );
+  }
+
+  async remove(): Promise<void> {
+    await this.pool.end();
+    await dropDatabase(this.config.POSTGRES_URL, this.names.databases.analytics);
+  }
+}
+
+/** Tries something again and again until it holds; what it last threw is the failure. */
+export async function eventually<T>(assertion: () => Promise<T> | T, msMax = 15_000): Promise<T> {
+  const late = performance.now() + msMax;
+  for (;;) {
+    try {
+      return await assertion();
+    } catch (error) {
+      if (performance.now() > late) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}

@@ -1,0 +1,172 @@
+import type { KafkaRecord } from '@tandem/transports/kafka/kafka-batch';
+import type { Pool, PoolClient } from 'pg';
+import type { ParkedRecord } from './follow-chain.ts';
+
+/** Past this many orders that wait, parking would hide that something is wrong with the reader rather than the records. */
+export const PARKED_ORDERS_MAX = 1_000;
+/** The same for a share of the records: of the last so many of a partition, at most so many may be parked. */
+export const PARKING_WINDOW_RECORDS = 1_000;
+export const PARKED_IN_WINDOW_MAX = 100;
+
+/** The orders of a partition that have something parked. */
+export async function parkedOrders(client: PoolClient, topic: string, partition: number): Promise<Set<string>> {
+  const { rows } = await client.query<{ order_id: string }>({
+    name: 'parked-orders',
+    text: 'select distinct order_id from parked where topic = $1 and partition = $2 and order_id is not null',
+    values: [topic, partition],
+  });
+  return new Set(rows.map(({ order_id }) => order_id));
+}
+
+/** How many more records may be parked for themselves, not for being behind another, from an offset on. */
+export async function parkingLeft(
+  client: PoolClient,
+  topic: string,
+  partition: number,
+  offset: bigint,
+): Promise<number> {
+  const { rows } = await client.query<{ orders: bigint; in_window: bigint }>({
+    name: 'parking-left',
+    text: `select count(distinct order_id) + count(*) filter (where order_id is null) as orders,
+                  count(*) filter (where partition = $2 and "offset" between $3 - $4::bigint and $3) as in_window
+             from parked where topic = $1 and cause <> 'behind'`,
+    values: [topic, partition, offset, PARKING_WINDOW_RECORDS],
+  });
+  const { orders = 0n, in_window: inWindow = 0n } = rows[0] ?? {};
+  return Math.max(0, Math.min(PARKED_ORDERS_MAX - Number(orders), PARKED_IN_WINDOW_MAX - Number(inWindow)));
+}
+
+/**
+ * Writes records as rows, in their order, and returns how many were new: strangers' records have no position by which a
+ * second reading of the same stretch could be told from the first.
+ */
+export async function park(
+  client: PoolClient,
+  topic: string,
+  partition: number,
+  parked: readonly ParkedRecord[],
+): Promise<number> {
+  if (parked.length === 0) return 0;
+  const { rowCount } = await client.query({
+    name: 'park-records',
+    text: `insert into parked
+             (topic, partition, "offset", order_id, position, type, cause, reason, key, value, headers, logged_at)
+           select $1, $2, t."offset", t.order_id, t.position, t.type, t.cause, t.reason, t.key, t.value, t.headers, t.logged_at
+             from unnest($3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[],
+                         $10::bytea[], $11::json[], $12::timestamptz[])
+                  with ordinality
+                  as t ("offset", order_id, position, type, cause, reason, key, value, headers, logged_at, n)
+            where t.cause <> 'foreign' or not exists (
+                    select 1 from parked p
+                     where p.topic = $1 and p.partition = $2 and p."offset" = t."offset" and p.cause = 'foreign'
+                       and p.value is not distinct from t.value)
+            order by t.n`,
+    values: [
+      topic,
+      partition,
+      parked.map(({ record }) => record.offset),
+      parked.map(({ orderId }) => orderId),
+      parked.map(({ position }) => position),
+      parked.map(({ record }) => storable(record.headers['ce_type'] ?? null, 200)),
+      parked.map(({ cause }) => cause),
+      parked.map(({ reason }) => storable(reason, 500)),
+      parked.map(({ record }) => storable(record.key, 500)),
+      parked.map(({ record }) => record.value),
+      parked.map(({ record }) => JSON.stringify(record.headers)),
+      parked.map(({ record }) => storableTime(record.timestamp)),
+    ],
+  });
+  return rowCount ?? 0;
+}
+
+/** Where records wait that share an order: in the partition of their order, unless a stranger chose another. */
+export interface ParkedKey {
+  partition: number;
+  orderId: string;
+}
+
+/** All that waits, or what waits of one order. */
+export async function parkedKeys(pool: Pool, topic: string, orderId?: string): Promise<ParkedKey[]> {
+  const { rows } = await pool.query<{ partition: number; order_id: string }>({
+    name: 'parked-keys',
+    text: `select partition, order_id from parked
+            where topic = $1 and order_id is not null and ($2::text is null or order_id = $2)
+            group by partition, order_id order by min(id)`,
+    values: [topic, orderId ?? null],
+  });
+  return rows.map(({ partition, order_id: orderId }) => ({ partition, orderId }));
+}
+
+/** The first parked records of a key as they lay in the log, in its order, each with the id of its row. */
+export async function firstParked(
+  client: PoolClient,
+  topic: string,
+  { partition, orderId }: ParkedKey,
+  recordsMax: number,
+): Promise<{ id: bigint; record: KafkaRecord }[]> {
+  const { rows } = await client.query<{
+    id: bigint;
+    offset: bigint;
+    key: string | null;
+    value: Buffer | null;
+    headers: Record<string, string>;
+    logged_at: Date;
+  }>({
+    name: 'first-parked',
+    text: `select id, "offset", key, value, headers, logged_at from parked
+            where topic = $1 and partition = $2 and order_id = $3 order by position limit $4`,
+    values: [topic, partition, orderId, recordsMax],
+  });
+  return rows.map(({ id, offset, key, value, headers, logged_at: timestamp }) => {
+    return { id, record: { offset, key, value, headers, timestamp } };
+  });
+}
+
+/** Takes records off, in the transaction that has counted them and holds the lock of their partition's row. */
+export async function unpark(
+  client: PoolClient,
+  topic: string,
+  partition: number,
+  ids: readonly bigint[],
+): Promise<void> {
+  await client.query({
+    name: 'unpark',
+    text: `with gone as (delete from parked where id = any($3::bigint[]) returning 1)
+           update consumer_offsets set parked = parked - (select count(*) from gone) where topic = $1 and partition = $2`,
+    values: [topic, partition, ids],
+  });
+}
+
+/** Notes why a record stays, which may have been parked for another reason, or for being behind one that is gone. */
+export async function keepParked(client: PoolClient, id: bigint, reason: string): Promise<void> {
+  await client.query({
+    name: 'keep-parked',
+    text: "update parked set cause = 'unreadable', reason = $2 where id = $1",
+    values: [id, storable(reason, 500)],
+  });
+}
+
+/** How many records of a key wait. */
+export async function countParked(
+  client: PoolClient,
+  topic: string,
+  { partition, orderId }: ParkedKey,
+): Promise<number> {
+  const { rows } = await client.query<{ count: bigint }>({
+    name: 'count-parked',
+    text: 'select count(*) from parked where topic = $1 and partition = $2 and order_id = $3',
+    values: [topic, partition, orderId],
+  });
+  return Number(rows[0]?.count ?? 0n);
+}
+
+/** PostgreSQL stores no NUL, and a stranger may write anything. The whole of it stays in `headers` and `value`. */
+function storable(text: string | null, lengthMax: number): string | null {
+  return text?.slice(0, lengthMax).toWellFormed().replaceAll('\u0000', '\uFFFD') ?? null;
+}
+
+/** A producer may write any number as the time of a record, -1 for none. */
+function storableTime(time: Date): string {
+  const ms = time.getTime();
+  return (ms >= 0 && ms < Date.UTC(10_000, 0) ? time : new Date(0)).toISOString();
+}

@@ -1,0 +1,80 @@
+import { EventHeaders } from '@tandem/contracts/event-record';
+import { ORDER_EVENT_TYPES, eventDataSchema, type OrderEvent } from '@tandem/contracts/order-events';
+import { EVENT_BYTES_MAX } from '@tandem/contracts/topology';
+import type { KafkaRecord } from '@tandem/transports/kafka/kafka-batch';
+import { z } from 'zod';
+
+/** An event as projections see it. */
+export interface CountedEvent {
+  position: bigint;
+  orderId: string;
+  version: number;
+  at: Date;
+  event: OrderEvent;
+}
+
+/** A record's place in its partition, which can be read though nothing else of it can. */
+export interface Place {
+  position: bigint;
+  prev: bigint;
+  epoch: string;
+}
+
+/** What a record is: outside of the chain, an event, or in the chain without being readable. */
+export type Reading =
+  | { kind: 'foreign'; reason: string }
+  | { kind: 'event'; place: Place; event: CountedEvent }
+  | { kind: 'unreadable'; place: Place; orderId: string | null; reason: string };
+
+const PlaceHeaders = EventHeaders.pick({ position: true, prev: true, epoch: true });
+const Subject = EventHeaders.shape.ce_subject;
+const dataSchemas = new Map(ORDER_EVENT_TYPES.map((type) => [type as string, eventDataSchema(type)]));
+
+/** PostgreSQL has no year 0, and the time of an event decides the row that it is counted in. */
+const EARLIEST_MS = Date.parse('0001-01-01T00:00:00.000Z');
+
+/** Reads one record of `order.events`. Never throws: what cannot be read is a reading too. */
+export function readRecord(record: KafkaRecord): Reading {
+  const headers = EventHeaders.safeParse(record.headers);
+  if (!headers.success) return unlessPlaced(record, `its headers are not those of an event: ${summary(headers.error)}`);
+  const { position, prev, epoch, version, ce_subject: orderId, ce_type: type, ce_time: time } = headers.data;
+  const place = { position, prev, epoch };
+  const unreadable = (reason: string): Reading => ({ kind: 'unreadable', place, orderId, reason });
+
+  if (position <= prev)
+    return { kind: 'foreign', reason: `its position ${position} does not come after its prev ${prev}` };
+  const schema = dataSchemas.get(type);
+  if (schema === undefined) return unreadable(`${type} is an unknown type of event`);
+  const at = new Date(time);
+  if (at.getTime() < EARLIEST_MS) return unreadable(`its time ${time} lies before the year 1`);
+  if (record.value === null) return unreadable('it has no value');
+  if (record.value.length > EVENT_BYTES_MAX) return unreadable(`its value takes more than ${EVENT_BYTES_MAX} bytes`);
+  let json: unknown;
+  try {
+    json = JSON.parse(record.value.toString());
+  } catch (error) {
+    return unreadable(`its value is not JSON: ${(error as Error).message}`);
+  }
+  const data = schema.safeParse(json);
+  if (!data.success) return unreadable(`its value is not the data of ${type}: ${summary(data.error)}`);
+  return {
+    kind: 'event',
+    place,
+    event: { position, orderId, version, at, event: { type, data: data.data } as OrderEvent },
+  };
+}
+
+/** A record that has its place in the chain must move the mark, or everything after it would look like a gap. */
+function unlessPlaced({ headers, key }: KafkaRecord, reason: string): Reading {
+  const place = PlaceHeaders.safeParse(headers);
+  if (!place.success || place.data.position <= place.data.prev) return { kind: 'foreign', reason };
+  const orderId = [headers['ce_subject'], key].find((id) => Subject.safeParse(id).success) ?? null;
+  return { kind: 'unreadable', place: place.data, orderId, reason };
+}
+
+function summary({ issues }: z.ZodError): string {
+  const texts = issues
+    .slice(0, 3)
+    .map(({ path, message }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`));
+  return texts.join('; ');
+}

@@ -1,0 +1,77 @@
+import { transaction } from '@tandem/postgres/transaction';
+import type { Pool, PoolClient } from 'pg';
+import type { Projection } from '../projections/projection.ts';
+import { lockOffset } from './offsets.ts';
+import { countParked, firstParked, keepParked, unpark, type ParkedKey } from './parking.ts';
+import { readRecord, type CountedEvent } from './read-record.ts';
+
+/** The most records counted in one transaction, which holds up the consumer of their partition. */
+export const REDRIVEN_AT_ONCE_MAX = 500;
+
+/** What became of the parked records of one key. */
+export interface Redriven {
+  /** Counted now, and parked no more. */
+  counted: number;
+  /** Still parked. */
+  left: number;
+  /** Why the first of those cannot be read. */
+  reason: string | undefined;
+}
+
+/**
+ * Counts the parked records of one order in the order of the log, up to the first that still cannot be read: that one and
+ * what follows stay. Runs under the row lock of the partition, as the consumer does, so nothing of the order is counted in
+ * between; the transaction that takes its last record off lets the consumer count what comes next. (Dead letters in
+ * sequence, as Axon has them.)
+ *
+ * @throws Error of the database; what was counted before it is counted, once.
+ */
+export async function redrive(
+  pool: Pool,
+  topic: string,
+  key: ParkedKey,
+  projections: readonly Projection[],
+): Promise<Redriven> {
+  for (let counted = 0; ;) {
+    const step = await transaction(pool, (client) => redriveSome(client, topic, key, projections));
+    counted += step.counted;
+    if (step.left === 0 || step.reason !== undefined) return { ...step, counted };
+  }
+}
+
+async function redriveSome(
+  client: PoolClient,
+  topic: string,
+  key: ParkedKey,
+  projections: readonly Projection[],
+): Promise<Redriven> {
+  const { partition } = key;
+  await lockOffset(client, topic, partition);
+  const parked = await firstParked(client, topic, key, REDRIVEN_AT_ONCE_MAX);
+  const events: CountedEvent[] = [];
+  let reason: string | undefined;
+  for (const { id, record } of parked) {
+    const reading = readRecord(record);
+    if (reading.kind === 'event') {
+      events.push(reading.event);
+      continue;
+    }
+    reason = reading.reason;
+    await keepParked(client, id, reason);
+    break;
+  }
+  if (events.length > 0) {
+    for (const projection of projections) {
+      const fold = projection();
+      for (const event of events) fold.apply(event);
+      await fold.write(client, partition);
+    }
+    await unpark(
+      client,
+      topic,
+      partition,
+      parked.slice(0, events.length).map(({ id }) => id),
+    );
+  }
+  return { counted: events.length, left: await countParked(client, topic, key), reason };
+}

@@ -1,0 +1,120 @@
+import { randomUUID } from 'node:crypto';
+import type { OrderEvent } from '@tandem/contracts/order-events';
+import fc from 'fast-check';
+import type { TestEvent } from './order-log.testing.ts';
+
+const START_MS = Date.parse('2026-01-01T00:00:00.000Z');
+
+const amount = fc.integer({ min: 0, max: 10_000_000 });
+const currency = fc.constantFrom('EUR', 'USD', 'JPY');
+
+/** What happened to one order, from its placing on; times are minutes apart at most. */
+export const history = fc
+  .record({
+    currency,
+    amount,
+    refund: fc.integer({ min: 0, max: 1_000 }),
+    end: fc.constantFrom(
+      'placed',
+      'declined',
+      'cancelled',
+      'paid',
+      'partly shipped',
+      'shipped',
+      'delivered',
+      'refunded',
+    ),
+    startMs: fc.integer({ min: 0, max: 600_000 }),
+    stepMs: fc.integer({ min: 0, max: 90_000 }),
+  })
+  .map(({ currency, amount, refund, end, startMs, stepMs }) => {
+    const events = [placed(currency, amount)];
+    const pay = () => events.push(paid(currency, amount));
+    const ship = (complete: boolean) => events.push(shipped(complete));
+    switch (end) {
+      case 'placed':
+        break;
+      case 'declined':
+        events.push({ type: 'order.payment-declined.v1', data: { reason: 'no funds' } }, cancelled('declined'));
+        break;
+      case 'cancelled':
+        events.push(cancelled('customer'));
+        break;
+      case 'paid':
+        pay();
+        break;
+      case 'partly shipped':
+        pay();
+        ship(false);
+        break;
+      case 'shipped':
+        pay();
+        ship(false);
+        ship(true);
+        break;
+      case 'delivered':
+        pay();
+        ship(true);
+        events.push({ type: 'order.delivered.v1', data: {} });
+        break;
+      case 'refunded':
+        pay();
+        events.push(
+          { type: 'order.refund-requested.v1', data: { refundId: 1, amount: refund, currency } },
+          { type: 'order.refund-recorded.v1', data: { refundId: 1, amount: refund, currency } },
+        );
+        break;
+    }
+    return { events, startMs, stepMs };
+  });
+
+/** Several orders whose events come one by one, each order's in their order. */
+export const histories = (ordersMax: number) =>
+  fc
+    .array(fc.record({ history, tempo: fc.integer({ min: 1, max: 1_000 }) }), { minLength: 1, maxLength: ordersMax })
+    .map((orders) =>
+      orders
+        .flatMap(({ history: { events, startMs, stepMs }, tempo }) => {
+          const orderId = randomUUID();
+          return events.map((event, index) => {
+            const at = new Date(START_MS + startMs + index * stepMs);
+            return { turn: index * tempo, order: { orderId, version: index + 1, at, event } satisfies TestEvent };
+          });
+        })
+        .sort((a, b) => a.turn - b.turn)
+        .map(({ order }) => order),
+    );
+
+/** One list of events of `orders` orders, the same for the same seed but for the ids. */
+export function someHistories(orders: number, seed: number): TestEvent[] {
+  const batches = fc.sample(histories(20), { numRuns: Math.ceil(orders / 5), seed });
+  return batches.flat();
+}
+
+export const placed = (currency: 'EUR' | 'USD' | 'JPY', total: number): OrderEvent => ({
+  type: 'order.placed.v1',
+  data: {
+    customerId: 'c-42',
+    currency,
+    lines: [{ id: 1, sku: 'A-1', quantity: 1, unitPrice: total }],
+    adjustments: [],
+    total,
+    delivery: 'standard',
+    payment: { method: 'card' },
+  },
+});
+
+export const paid = (currency: 'EUR' | 'USD' | 'JPY', amount: number): OrderEvent => ({
+  type: 'order.payment-recorded.v1',
+  data: { paymentId: 'p-1', amount, currency },
+});
+
+export const shipped = (complete: boolean): OrderEvent => ({
+  type: 'order.shipped.v1',
+  data: { shipmentId: complete ? 2 : 1, lines: [{ id: 1, quantity: 1 }], complete },
+});
+
+export const cancelled = (cause: 'customer' | 'declined'): OrderEvent => ({
+  type: 'order.cancelled.v1',
+  data: { cause },
+});

@@ -1,0 +1,64 @@
+import type { Currency } from '@tandem/contracts/money';
+import type { RevenueSums as RevenueSumsReply } from '@tandem/contracts/analytics-queries';
+import type { z } from 'zod';
+import type { PoolClient } from 'pg';
+import { toSafeInteger } from '../queries/too-large.ts';
+import { addRevenue, noRevenue, type Projection, type RevenueSums } from './projection.ts';
+
+/** The money of each currency since the beginning. */
+export const revenueTotals: Projection = () => {
+  const totals = new Map<string, RevenueSums>();
+  const sumsOf = (currency: string) =>
+    totals.get(currency) ?? (totals.set(currency, noRevenue()).get(currency) as RevenueSums);
+  return {
+    apply: (event) => addRevenue(event, sumsOf),
+    async write(client, partition) {
+      if (totals.size === 0) return;
+      const sums = [...totals.values()];
+      await client.query({
+        name: 'write-revenue-totals',
+        text: `insert into revenue_totals as r (partition, currency, placed, placed_amount, gross, refunded)
+               select $1, * from unnest($2::text[], $3::bigint[], $4::numeric[], $5::numeric[], $6::numeric[])
+               on conflict (partition, currency) do update set
+                 placed = r.placed + excluded.placed,
+                 placed_amount = r.placed_amount + excluded.placed_amount,
+                 gross = r.gross + excluded.gross,
+                 refunded = r.refunded + excluded.refunded`,
+        values: [
+          partition,
+          [...totals.keys()],
+          sums.map(({ placed }) => placed),
+          sums.map(({ placedAmount }) => placedAmount),
+          sums.map(({ gross }) => gross),
+          sums.map(({ refunded }) => refunded),
+        ],
+      });
+    },
+  };
+};
+
+/**
+ * The totals over all partitions, by currency in alphabetical order. The average order is rounded down to the minor unit.
+ *
+ * @throws TooLargeError
+ */
+export async function readRevenueTotals(client: PoolClient): Promise<z.infer<typeof RevenueSumsReply>[]> {
+  const { rows } = await client.query<Record<'currency' | 'placed' | 'placed_amount' | 'gross' | 'refunded', string>>({
+    name: 'read-revenue-totals',
+    text: `select currency, sum(placed) as placed, sum(placed_amount) as placed_amount, sum(gross) as gross,
+                  sum(refunded) as refunded
+             from revenue_totals group by currency order by currency collate "C"`,
+  });
+  return rows.map((row) => {
+    const { currency } = row;
+    const placed = BigInt(row.placed);
+    return {
+      currency: currency as Currency,
+      placedAmount: toSafeInteger(row.placed_amount, `the placed amount in ${currency}`),
+      averageOrder: placed === 0n ? 0 : Number(BigInt(row.placed_amount) / placed),
+      gross: toSafeInteger(row.gross, `the gross revenue in ${currency}`),
+      refunded: toSafeInteger(row.refunded, `the refunds in ${currency}`),
+      net: toSafeInteger(BigInt(row.gross) - BigInt(row.refunded), `the net revenue in ${currency}`),
+    };
+  });
+}

@@ -1,0 +1,4 @@
+import { readConfig } from './config.ts';
+import { forgetCounted } from './database.ts';
+
+await forgetCounted(readConfig());
