@@ -1,0 +1,68 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { topology } from '@tandem/contracts/topology';
+import { Health, type Check } from '@tandem/telemetry/health';
+import { HealthModule } from '@tandem/telemetry/health.controller';
+import { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
+import { AnalyticsClient } from './analytics/analytics.client.ts';
+import { AnalyticsController } from './analytics/analytics.controller.ts';
+import type { Config } from './config.ts';
+import { OrdersClient } from './orders/orders.client.ts';
+import { OrdersController } from './orders/orders.controller.ts';
+import { ProblemsController } from './problems.controller.ts';
+
+/** Everything that lives as long as the gateway, made once from its configuration. */
+export class Gateway {
+  readonly health = new Health('gateway');
+  readonly orders: OrdersClient;
+  readonly analytics: AnalyticsClient;
+  readonly #clients: RabbitMqClient[];
+
+  constructor(config: Config) {
+    const { queues } = topology(config.NAMESPACE);
+    const client = (queue: string) =>
+      new RabbitMqClient({
+        url: config.RABBITMQ_URL,
+        queue,
+        name: `gateway to ${queue}`,
+        deadlineMs: config.DEADLINE_MS,
+        inFlightMax: config.IN_FLIGHT_MAX,
+      });
+    const commands = client(queues.orderCommands);
+    const queries = client(queues.orderQueries);
+    const analytics = client(queues.analyticsQueries);
+    this.#clients = [commands, queries, analytics];
+    this.orders = new OrdersClient(commands, queries);
+    this.analytics = new AnalyticsClient(analytics, config.AFTER_WAIT_MS);
+    this.health.add('rabbitmq', () => this.#rabbitMq());
+  }
+
+  /** Starts connecting. Resolves within seconds though RabbitMQ is away: requests are answered 503 until it is there. */
+  async connect(): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.connect()));
+  }
+
+  /** After the last answer has gone out. */
+  async close(): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.close()));
+  }
+
+  #rabbitMq(): Check {
+    const reason = this.#clients.find((client) => !client.ready)?.notReadyReason;
+    return reason === undefined ? { status: 'ok' } : { status: 'unavailable', reason };
+  }
+}
+
+@Module({})
+export class AppModule {
+  static of(gateway: Gateway): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [HealthModule.forRoot(gateway.health)],
+      controllers: [OrdersController, AnalyticsController, ProblemsController],
+      providers: [
+        { provide: OrdersClient, useValue: gateway.orders },
+        { provide: AnalyticsClient, useValue: gateway.analytics },
+      ],
+    };
+  }
+}

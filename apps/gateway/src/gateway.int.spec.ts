@@ -1,0 +1,420 @@
+import { randomUUID } from 'node:crypto';
+import { connect as connectTcp, createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { RevenueReply, SummaryReply } from '@tandem/contracts/analytics-queries';
+import { CancelOrderMessage, CommandReply, PlaceOrderMessage } from '@tandem/contracts/order-commands';
+import {
+  GetOrder,
+  GetOrderReply,
+  ListOrderEventsReply,
+  ListOrders,
+  ListOrdersReply,
+} from '@tandem/contracts/order-queries';
+import type { Order } from '@tandem/contracts/order';
+import type { Rejection } from '@tandem/contracts/rejections';
+import { ANALYTICS_QUERIES, ORDER_COMMANDS, ORDER_QUERIES, topology } from '@tandem/contracts/topology';
+import { Logger } from '@nestjs/common';
+import { OutcomeUnknownError, UnavailableError } from '@tandem/transports/rabbitmq/errors';
+import { RabbitMqServer, type RequestContext } from '@tandem/transports/rabbitmq/rabbitmq-server';
+import { connect } from 'amqplib';
+import { readConfig, type Config } from './config.ts';
+import { Problem } from './problem.ts';
+import { serve, type Serving } from './serve.ts';
+
+// The gateway on a real RabbitMQ. What answers behind it is a real server of the same transport whose handlers say what
+// each test needs said; every answer is held to its contract before it goes out.
+
+Logger.overrideLogger(false);
+
+const RABBITMQ_URL = process.env['RABBITMQ_URL'] ?? 'amqp://guest:guest@127.0.0.1:5672';
+const NAMESPACE = `gw-${randomUUID().slice(0, 8)}`;
+const names = topology(NAMESPACE);
+const DEADLINE_MS = 700;
+
+const settings = (more: Record<string, string> = {}): Config =>
+  readConfig({
+    RABBITMQ_URL,
+    NAMESPACE,
+    GATEWAY_PORT: '0',
+    DEADLINE_MS: String(DEADLINE_MS),
+    AFTER_WAIT_MS: '300',
+    LOG_LEVEL: 'silent',
+    ...more,
+  });
+
+type Handler = (data: never, context: RequestContext) => unknown;
+const answers = new Map<string, Handler>();
+/** What a pattern answers until a test says otherwise. */
+const answer = (pattern: string, handler: Handler) => answers.set(pattern, handler);
+
+const servers: RabbitMqServer[] = [];
+let gateway: Serving;
+let url: string;
+
+beforeAll(async () => {
+  for (const [queue, patterns] of [
+    [names.queues.orderCommands, Object.values(ORDER_COMMANDS)],
+    [names.queues.orderQueries, Object.values(ORDER_QUERIES)],
+    [names.queues.analyticsQueries, Object.values(ANALYTICS_QUERIES)],
+  ] as const) {
+    const server = new RabbitMqServer({ url: RABBITMQ_URL, queue, name: queue, prefetchCount: 64 });
+    for (const pattern of patterns)
+      server.addHandler(pattern, (async (data: never, context: RequestContext) =>
+        answers.get(pattern)?.(data, context)) as never);
+    await server.listen(() => undefined);
+    servers.push(server);
+  }
+  await until('the servers are ready', () => servers.every((server) => server.ready));
+  gateway = await serve(settings());
+  url = await gateway.app.getUrl();
+  await until('the gateway is ready', async () => (await fetch(`${url}/health/ready`)).status === 200);
+});
+
+afterAll(async () => {
+  await gateway.stop();
+  for (const server of servers) await server.close();
+  const connection = await connect(RABBITMQ_URL);
+  const channel = await connection.createChannel();
+  for (const queue of Object.values(names.queues)) await channel.deleteQueue(queue);
+  await connection.close();
+});
+
+afterEach(() => answers.clear());
+
+const body = { customerId: 'c-42', currency: 'EUR', lines: [{ sku: 'A-1', quantity: 2, unitPrice: 1250 }] };
+const ORDER_ID = '0197c6f0-5b7a-7cc3-9a51-3f1f6f3c2b10';
+const order = (more: Partial<Order> = {}): Order =>
+  ({
+    ...body,
+    id: ORDER_ID,
+    version: 1,
+    status: 'placed',
+    lines: [{ id: 1, sku: 'A-1', quantity: 2, unitPrice: 1250 }],
+    adjustments: [],
+    total: 2500,
+    delivery: 'standard',
+    payment: { method: 'card' },
+    placedAt: '2026-01-01T00:00:00.000Z',
+    position: 7,
+    ...more,
+  }) as Order;
+
+const place = (headers: Record<string, string> = {}, to = url) =>
+  fetch(`${to}/v1/orders`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(body),
+  });
+const cancel = (headers: Record<string, string> = {}) =>
+  fetch(`${url}/v1/orders/${ORDER_ID}/cancel`, { method: 'POST', headers });
+
+async function problemOf(response: Response): Promise<Problem> {
+  const problem = Problem.parse(await response.json());
+  expect(problem.status).toBe(response.status);
+  return problem;
+}
+
+describe('commands', () => {
+  it('are sent with what the body says, an id that the key makes, and the trace', async () => {
+    const messages: unknown[] = [];
+    const traces: unknown[] = [];
+    answer(ORDER_COMMANDS.place, (data, context) => {
+      messages.push(PlaceOrderMessage.parse(data));
+      traces.push(context.traceparent);
+      expect(context.remainingMs()).toBeLessThanOrEqual(DEADLINE_MS);
+      return CommandReply.parse({ outcome: 'accepted', order: order(), replayed: messages.length > 1 });
+    });
+    const trace = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const headers = { 'idempotency-key': 'k-1', traceparent: `00-${trace}-00f067aa0ba902b7-01` };
+    const first = await place(headers);
+    expect(first.status).toBe(201);
+    expect(await first.json()).toEqual(order());
+    expect(first.headers.get('location')).toBe(`/v1/orders/${ORDER_ID}`);
+    expect(first.headers.get('etag')).toBe('"1"');
+    expect(first.headers.get('idempotency-key')).toBe('k-1');
+    expect(first.headers.get('idempotency-replayed')).toBeNull();
+    const second = await place(headers);
+    expect(second.headers.get('idempotency-replayed')).toBe('true');
+    expect(messages[0]).toEqual({
+      commandId: expect.any(String),
+      body: { ...body, adjustments: [], delivery: 'standard', payment: { method: 'card' } },
+    });
+    expect(messages[1]).toEqual(messages[0]);
+    expect(traces).toEqual(Array(2).fill(expect.stringMatching(new RegExp(`^00-${trace}-[0-9a-f]{16}-01$`))));
+  });
+
+  it('carry the order and the version that If-Match asks for', async () => {
+    const messages: CancelOrderMessage[] = [];
+    answer(ORDER_COMMANDS.cancel, (data) => {
+      messages.push(CancelOrderMessage.parse(data));
+      const rejection = { code: 'version_mismatch', status: 'placed', version: 4 };
+      return CommandReply.parse({ outcome: 'rejected', rejection, replayed: true });
+    });
+    const refused = await cancel({ 'if-match': '"3"', 'idempotency-key': 'k-1' });
+    expect(messages).toEqual([{ commandId: expect.any(String), orderId: ORDER_ID, ifVersion: 3, body: {} }]);
+    expect(refused.status).toBe(412);
+    expect(refused.headers.get('etag')).toBe('"4"');
+    expect(refused.headers.get('idempotency-replayed')).toBe('true');
+    await cancel({ 'if-match': '*', 'idempotency-key': 'k-1' });
+    expect(messages[1]).not.toHaveProperty('ifVersion');
+  });
+
+  const rejections: Record<Rejection['code'], [Rejection, number]> = {
+    order_not_found: [{ code: 'order_not_found', orderId: ORDER_ID }, 404],
+    order_closed: [{ code: 'order_closed', status: 'delivered', version: 4 }, 409],
+    version_mismatch: [{ code: 'version_mismatch', status: 'paid', version: 2 }, 412],
+    total_mismatch: [{ code: 'total_mismatch', total: 2500 }, 400],
+    reference_taken: [{ code: 'reference_taken', orderId: ORDER_ID }, 409],
+    key_reused: [{ code: 'key_reused' }, 422],
+    unstorable: [{ code: 'unstorable', detail: 'A value is too long' }, 400],
+  };
+  const rows = Object.values(rejections).map(([rejection, status]) => ({ code: rejection.code, status, rejection }));
+  it.each(rows)('that are refused by $code are $status', async ({ rejection, status }) => {
+    answer(ORDER_COMMANDS.cancel, () => CommandReply.parse({ outcome: 'rejected', rejection, replayed: false }));
+    const response = await cancel();
+    expect(response.status).toBe(status);
+    expect(response.headers.get('idempotency-key')).toMatch(/./);
+    expect((await problemOf(response)).code).toBe(rejection.code);
+  });
+
+  it('that nobody answers are 504, never 503, with the key that makes repeating safe', async () => {
+    answer(ORDER_COMMANDS.place, () => pause(DEADLINE_MS + 300));
+    for (const headers of [{ 'idempotency-key': '"k-1"' }, {}] as Record<string, string>[]) {
+      const began = performance.now();
+      const response = await place(headers);
+      expect(performance.now() - began).toBeGreaterThan(DEADLINE_MS - 50);
+      const problem = await problemOf(response);
+      expect(problem).toMatchObject({ status: 504, code: 'outcome_unknown', retryable: true });
+      expect(problem.idempotencyKey).toMatch(headers['idempotency-key'] === undefined ? /^[0-9a-f-]{36}$/ : /^k-1$/);
+      expect(response.headers.get('idempotency-key')).toBe(problem.idempotencyKey);
+    }
+  });
+
+  it('are 503 when the service says that nothing was done, 504 when it does not know itself', async () => {
+    answer(ORDER_COMMANDS.place, () => {
+      throw new UnavailableError('The database is away');
+    });
+    const untaken = await place();
+    expect(await problemOf(untaken)).toMatchObject({ status: 503, code: 'unavailable', retryable: true });
+    expect(untaken.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+    answer(ORDER_COMMANDS.place, () => {
+      throw new OutcomeUnknownError('The connection was lost during the commit');
+    });
+    expect(await problemOf(await place())).toMatchObject({ status: 504, code: 'outcome_unknown' });
+  });
+
+  it('past the limit of those that wait are 503 at once, and taken again when there is room', async () => {
+    const narrow = await serve(settings({ IN_FLIGHT_MAX: '2' }));
+    const at = await narrow.app.getUrl();
+    try {
+      const { promise: free, resolve } = Promise.withResolvers<void>();
+      let asked = 0;
+      answer(ORDER_COMMANDS.place, async () => {
+        asked += 1;
+        await free;
+        return { outcome: 'rejected', rejection: { code: 'total_mismatch', total: 1 }, replayed: false };
+      });
+      const waiting = [place({}, at), place({}, at)];
+      await until('both wait', () => asked === 2);
+      const refused = await place({}, at);
+      expect(await problemOf(refused)).toMatchObject({ status: 503, code: 'unavailable', retryable: true });
+      expect(refused.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+      expect(asked).toBe(2);
+      resolve();
+      const [first, second] = await Promise.all(waiting);
+      const third = await place({}, at);
+      expect([first?.status, second?.status, third.status]).toEqual([400, 400, 400]);
+    } finally {
+      await narrow.stop();
+    }
+  });
+
+  it('are 500 when the service fails, and say nothing of why', async () => {
+    answer(ORDER_COMMANDS.place, () => {
+      throw new Error('relation "secrets" does not exist');
+    });
+    const response = await place();
+    const text = await response.clone().text();
+    expect(text).not.toContain('secrets');
+    expect(await problemOf(response)).toMatchObject({ status: 500, code: 'internal' });
+  });
+});
+
+describe('queries', () => {
+  it('show an order, and 304 to who has it already', async () => {
+    answer(ORDER_QUERIES.get, (data) => {
+      expect(GetOrder.parse(data)).toEqual({ orderId: ORDER_ID });
+      return GetOrderReply.parse({ order: order({ version: 3 }) });
+    });
+    const full = await fetch(`${url}/v1/orders/${ORDER_ID}`);
+    expect([full.status, full.headers.get('etag'), await full.json()]).toEqual([200, '"3"', order({ version: 3 })]);
+    const same = await fetch(`${url}/v1/orders/${ORDER_ID}`, { headers: { 'if-none-match': '"2", "3"' } });
+    expect([same.status, await same.text()]).toEqual([304, '']);
+  });
+
+  it('say that there is no such order', async () => {
+    answer(ORDER_QUERIES.get, () => GetOrderReply.parse({ order: null }));
+    answer(ORDER_QUERIES.events, () => ListOrderEventsReply.parse({ found: false, events: [], more: false }));
+    for (const path of ['', '/events']) {
+      const response = await fetch(`${url}/v1/orders/${ORDER_ID}${path}`);
+      expect(await problemOf(response)).toMatchObject({ status: 404, code: 'order_not_found' });
+    }
+  });
+
+  it('hand on the filters and where the page before ended', async () => {
+    const asked: ListOrders[] = [];
+    answer(ORDER_QUERIES.list, (data) => {
+      asked.push(ListOrders.parse(data));
+      return ListOrdersReply.parse({ orders: [order()], more: asked.length === 1 });
+    });
+    const first = await fetch(`${url}/v1/orders?customer=c-42&status=placed&limit=1`);
+    const { data, nextCursor } = (await first.json()) as { data: Order[]; nextCursor: string };
+    expect(data).toEqual([order()]);
+    const last = await fetch(`${url}/v1/orders?customer=c-42&status=placed&limit=2&cursor=${nextCursor}`);
+    expect(await last.json()).toEqual({ data: [order()], nextCursor: null });
+    const filter = { customerId: 'c-42', status: 'placed' };
+    expect(asked).toEqual([
+      { filter, limit: 1 },
+      { filter, limit: 2, before: ORDER_ID },
+    ]);
+  });
+
+  it('that nobody answers are 504, and nothing about a key', async () => {
+    answer(ORDER_QUERIES.get, () => pause(DEADLINE_MS + 300));
+    const problem = await problemOf(await fetch(`${url}/v1/orders/${ORDER_ID}`));
+    expect(problem).toMatchObject({ status: 504, code: 'no_answer', retryable: true });
+    expect(problem).not.toHaveProperty('idempotencyKey');
+  });
+});
+
+describe('analytics', () => {
+  const summary = {
+    orders: { placed: 1, paid: 0, shipped: 0, delivered: 0, cancelled: 0 },
+    revenue: [{ currency: 'EUR', placedAmount: 2500, averageOrder: 2500, gross: 0, refunded: 0, net: 0 }],
+    position: 7,
+    parked: 0,
+  };
+
+  it('waits for `after`, for less than the deadline, and not without it', async () => {
+    const asked: unknown[] = [];
+    answer(ANALYTICS_QUERIES.summary, (data) => {
+      asked.push(data);
+      return SummaryReply.parse({ outcome: 'counted', summary });
+    });
+    expect(await (await fetch(`${url}/v1/analytics/summary`)).json()).toEqual(summary);
+    await fetch(`${url}/v1/analytics/summary?after=7`);
+    expect(asked).toEqual([{ waitMsMax: 0 }, { after: 7, waitMsMax: 300 }]);
+  });
+
+  it('that is behind is 503 with how far it is', async () => {
+    answer(ANALYTICS_QUERIES.summary, () => SummaryReply.parse({ outcome: 'behind', position: 5 }));
+    const response = await fetch(`${url}/v1/analytics/summary?after=7`);
+    expect(response.headers.get('retry-after')).toBe('1');
+    expect(await problemOf(response)).toMatchObject({ status: 503, code: 'not_counted_yet', position: 5 });
+  });
+
+  it('whose sum JSON cannot hold names it', async () => {
+    const detail = 'A sum passes 2^53 − 1: placedAmount of JPY.';
+    answer(ANALYTICS_QUERIES.revenue, () => RevenueReply.parse({ outcome: 'too_large', detail }));
+    const problem = await problemOf(await fetch(`${url}/v1/analytics/revenue`));
+    expect(problem).toMatchObject({ status: 500, code: 'sum_too_large', detail });
+  });
+});
+
+describe('the broker', () => {
+  it('without a queue of that name takes nothing: 503', async () => {
+    const lonely = await serve(settings({ NAMESPACE: `${NAMESPACE}-nobody` }));
+    try {
+      const response = await place({}, await lonely.app.getUrl());
+      expect(await problemOf(response)).toMatchObject({ status: 503, code: 'unavailable' });
+    } finally {
+      await lonely.stop();
+    }
+  });
+
+  it('may be away when the gateway starts and come later', async () => {
+    const port = await freePort();
+    const began = performance.now();
+    const early = await serve(settings({ RABBITMQ_URL: `amqp://guest:guest@127.0.0.1:${port}` }));
+    let door: Server | undefined;
+    const sockets = new Set<Socket>();
+    try {
+      expect(performance.now() - began).toBeLessThan(10_000);
+      const at = await early.app.getUrl();
+      expect((await fetch(`${at}/health/live`)).status).toBe(200);
+      const red = await fetch(`${at}/health/ready`);
+      expect([red.status, await red.json()]).toEqual([
+        503,
+        {
+          status: 'unavailable',
+          service: 'gateway',
+          checks: { rabbitmq: { status: 'unavailable', reason: expect.any(String) } },
+        },
+      ]);
+      expect((await place({}, at)).status).toBe(503);
+
+      const broker = new URL(RABBITMQ_URL);
+      door = createServer((client) => {
+        const server = connectTcp(Number(broker.port || 5672), broker.hostname);
+        for (const [from, to] of [
+          [client, server],
+          [server, client],
+        ] as const) {
+          sockets.add(from);
+          from.on('error', () => to.destroy());
+          from.pipe(to);
+        }
+      }).listen(port, '127.0.0.1');
+      await until('the gateway is ready', async () => (await fetch(`${at}/health/ready`)).status === 200, 20_000);
+      answer(ORDER_COMMANDS.place, () => CommandReply.parse({ outcome: 'accepted', order: order(), replayed: false }));
+      expect((await place({}, at)).status).toBe(201);
+    } finally {
+      await early.stop();
+      for (const socket of sockets) socket.destroy();
+      door?.close();
+    }
+  });
+});
+
+describe('a stop', () => {
+  it('answers what is under way, then takes nothing more', async () => {
+    const stopping = await serve(settings({ STOP_DELAY_MS: '200' }));
+    const at = await stopping.app.getUrl();
+    await until('the gateway is ready', async () => (await fetch(`${at}/health/ready`)).status === 200);
+    answer(ORDER_COMMANDS.place, async () => {
+      await pause(500);
+      return CommandReply.parse({ outcome: 'accepted', order: order(), replayed: false });
+    });
+    const underWay = Array.from({ length: 20 }, () => place({}, at));
+    await pause(100);
+    const stopped = stopping.stop();
+    // Seen by the load balancer before connections are refused.
+    expect((await fetch(`${at}/health/ready`)).status).toBe(503);
+    expect((await fetch(`${at}/health/live`)).status).toBe(200);
+    expect((await Promise.all(underWay)).map(({ status }) => status)).toEqual(Array(20).fill(201));
+    const answered = performance.now();
+    await stopped;
+    expect(performance.now() - answered).toBeLessThan(5_000);
+    await expect(fetch(`${at}/health/live`)).rejects.toThrow();
+  });
+});
+
+/** Waits, bounded, until something is so. */
+async function until(what: string, condition: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+  const end = performance.now() + timeoutMs;
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`Not within ${timeoutMs} ms: ${what}`);
+    await pause(20);
+  }
+}
+
+/** A port that nobody listens on at the moment. */
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}

@@ -1,0 +1,65 @@
+import { Injectable } from '@nestjs/common';
+import type { CancelOrderMessage, CommandReply, PlaceOrderMessage } from '@tandem/contracts/order-commands';
+import type {
+  GetOrder,
+  GetOrderReply,
+  ListOrderEvents,
+  ListOrderEventsReply,
+  ListOrders,
+  ListOrdersReply,
+} from '@tandem/contracts/order-queries';
+import { ORDER_COMMANDS, ORDER_QUERIES } from '@tandem/contracts/topology';
+import { OutcomeUnknownError } from '@tandem/transports/rabbitmq/errors';
+import type { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
+import { ask } from '../ask.ts';
+import { ProblemError } from '../problem.ts';
+
+/** How a command is sent: with which key it can be repeated, and in which trace it runs. */
+export interface Sending {
+  key: string;
+  traceparent: string;
+}
+
+/** The orders service, over RabbitMQ. Queries have a queue of their own, so that they never wait behind commands. */
+@Injectable()
+export class OrdersClient {
+  constructor(
+    private readonly commands: RabbitMqClient,
+    private readonly queries: RabbitMqClient,
+  ) {}
+
+  /** Whether as many commands wait for their answer as may. */
+  get full(): boolean {
+    return this.commands.full;
+  }
+
+  place(message: PlaceOrderMessage, sending: Sending): Promise<CommandReply> {
+    return this.#command(ORDER_COMMANDS.place, message, sending);
+  }
+
+  cancel(message: CancelOrderMessage, sending: Sending): Promise<CommandReply> {
+    return this.#command(ORDER_COMMANDS.cancel, message, sending);
+  }
+
+  get(query: GetOrder, traceparent: string): Promise<GetOrderReply> {
+    return ask(this.queries, ORDER_QUERIES.get, query, traceparent);
+  }
+
+  list(query: ListOrders, traceparent: string): Promise<ListOrdersReply> {
+    return ask(this.queries, ORDER_QUERIES.list, query, traceparent);
+  }
+
+  events(query: ListOrderEvents, traceparent: string): Promise<ListOrderEventsReply> {
+    return ask(this.queries, ORDER_QUERIES.events, query, traceparent);
+  }
+
+  async #command(pattern: string, message: object, { key, traceparent }: Sending): Promise<CommandReply> {
+    try {
+      return await this.commands.request<CommandReply>(pattern, message, { traceparent });
+    } catch (error) {
+      if (!(error instanceof OutcomeUnknownError)) throw error;
+      const detail = 'The request was handed on and no answer came: repeating it with this Idempotency-Key is safe';
+      throw new ProblemError('outcome_unknown', detail, { members: { idempotencyKey: key }, cause: error });
+    }
+  }
+}

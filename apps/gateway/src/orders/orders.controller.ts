@@ -1,0 +1,108 @@
+import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
+import { OrderId, type Order } from '@tandem/contracts/order';
+import { CancelOrder, PlaceOrder, type CommandReply } from '@tandem/contracts/order-commands';
+import { ORDER_COMMANDS } from '@tandem/contracts/topology';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { etagOf, refused } from '../problem.ts';
+import { subjectOf } from '../subject.ts';
+import { traceOf } from '../trace.ts';
+import { readCursor, writeCursor } from './cursor.ts';
+import { ifMatchOf, isKnown } from './etag.ts';
+import { commandIdOf, idempotencyKeyOf } from './idempotency.ts';
+import { EventsParameters, OrdersParameters, type EventPage, type OrderPage } from './order-pages.ts';
+import { DocumentCancelOrder, DocumentGetOrder, DocumentListEvents } from './orders.docs.ts';
+import { DocumentListOrders, DocumentPlaceOrder } from './orders.docs.ts';
+import { OrdersClient } from './orders.client.ts';
+
+@Controller('v1/orders')
+export class OrdersController {
+  constructor(private readonly orders: OrdersClient) {}
+
+  @Post()
+  @HttpCode(201)
+  @DocumentPlaceOrder()
+  async place(
+    @Body({ schema: PlaceOrder }) body: PlaceOrder,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Order> {
+    const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.place);
+    const order = orderOf(await this.orders.place({ commandId, body }, sending), reply);
+    reply.header('location', `/v1/orders/${order.id}`);
+    return order;
+  }
+
+  @Get()
+  @DocumentListOrders()
+  async list(
+    @Query({ schema: OrdersParameters }) parameters: OrdersParameters,
+    @Req() request: FastifyRequest,
+  ): Promise<OrderPage> {
+    const { customer, status, reference, limit, cursor } = parameters;
+    const list = ['orders', customer, status, reference];
+    const query = { filter: { customerId: customer, status, reference }, limit, before: readCursor(list, cursor) };
+    const { orders, more } = await this.orders.list(query, traceOf(request));
+    const last = orders.at(-1);
+    return { data: orders, nextCursor: more && last !== undefined ? writeCursor(list, last.id) : null };
+  }
+
+  @Get(':id')
+  @DocumentGetOrder()
+  async get(
+    @Param('id', { schema: OrderId }) orderId: string,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Order | undefined> {
+    const { order } = await this.orders.get({ orderId }, traceOf(request));
+    if (order === null) throw refused({ code: 'order_not_found', orderId });
+    const etag = etagOf(order.version);
+    // A client may keep the order as long as it asks each time whether it is still the same.
+    reply.headers({ etag, 'cache-control': 'private, no-cache' });
+    if (!isKnown(request.headers['if-none-match'], etag)) return order;
+    reply.code(304);
+    return undefined;
+  }
+
+  @Get(':id/events')
+  @DocumentListEvents()
+  async events(
+    @Param('id', { schema: OrderId }) orderId: string,
+    @Query({ schema: EventsParameters }) { limit, cursor }: EventsParameters,
+    @Req() request: FastifyRequest,
+  ): Promise<EventPage> {
+    const list = ['events', orderId];
+    const afterVersion = Number(readCursor(list, cursor) ?? 0);
+    const { found, events, more } = await this.orders.events({ orderId, afterVersion, limit }, traceOf(request));
+    if (!found) throw refused({ code: 'order_not_found', orderId });
+    const last = events.at(-1);
+    return { data: events, nextCursor: more && last !== undefined ? writeCursor(list, String(last.version)) : null };
+  }
+
+  @Post(':id/cancel')
+  @HttpCode(200)
+  @DocumentCancelOrder()
+  async cancel(
+    @Param('id', { schema: OrderId }) orderId: string,
+    @Body({ schema: CancelOrder }) body: CancelOrder,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Order> {
+    const ifVersion = ifMatchOf(request.headers['if-match']);
+    const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.cancel, orderId);
+    return orderOf(await this.orders.cancel({ commandId, orderId, ifVersion, body }, sending), reply, orderId);
+  }
+}
+
+/** What identifies and accompanies a command. Its key goes into the answer, whatever the answer will be. */
+function prepare(request: FastifyRequest, reply: FastifyReply, operation: string, orderId = '') {
+  const key = idempotencyKeyOf(request.headers['idempotency-key']);
+  reply.header('idempotency-key', key);
+  return { commandId: commandIdOf(subjectOf(request), operation, orderId, key), key, traceparent: traceOf(request) };
+}
+
+function orderOf(answer: CommandReply, reply: FastifyReply, orderId?: string): Order {
+  if (answer.replayed) reply.header('idempotency-replayed', 'true');
+  if (answer.outcome === 'rejected') throw refused(answer.rejection, orderId);
+  reply.header('etag', etagOf(answer.order.version));
+  return answer.order;
+}

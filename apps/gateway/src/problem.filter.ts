@@ -1,0 +1,79 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
+import { NotTakenError } from '@tandem/transports/rabbitmq/errors';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { ProblemError, retryAfter } from './problem.ts';
+
+const logger = new Logger('Gateway');
+
+/** The methods of a path, if there is anything at that path at all. */
+export type MethodsOf = (path: string) => readonly string[];
+
+/** Turns whatever ends a request, thrown by a handler or by Fastify before there was one, into a problem document. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  constructor(private readonly methodsOf: MethodsOf) {}
+
+  catch(exception: unknown, host: ArgumentsHost): void {
+    const request = host.switchToHttp().getRequest<FastifyRequest>();
+    const reply = host.switchToHttp().getResponse<FastifyReply>();
+    if (reply.sent) return logger.error('An error after the answer was sent', exception);
+    sendProblem(toProblemError(exception, request, this.methodsOf), request, reply);
+  }
+}
+
+/** Sends the document; failures on this side are logged with the request's id. */
+export function sendProblem(problem: ProblemError, request: FastifyRequest, reply: FastifyReply): void {
+  if (problem.code === 'internal')
+    logger.error({ msg: 'A request failed', requestId: request.id, url: request.url, err: problem.cause });
+  else if (problem.status >= 500) {
+    const line = { msg: problem.message, code: problem.code, requestId: request.id, url: request.url };
+    // In an outage of RabbitMQ each request is one of these; readiness says so once.
+    if (problem.status === 503) logger.debug(line);
+    else logger.warn(line);
+  }
+  void reply
+    .code(problem.status)
+    .headers({ ...problem.headers, 'cache-control': 'no-store', 'x-request-id': request.id })
+    .header('content-type', 'application/problem+json')
+    .send(JSON.stringify(problem.toProblem(request.id)));
+}
+
+/** The problem that an exception amounts to. Only what was written for callers goes out; of the rest, that it failed. */
+export function toProblemError(exception: unknown, request: FastifyRequest, methodsOf?: MethodsOf): ProblemError {
+  if (exception instanceof ProblemError) return exception;
+  if (exception instanceof NotTakenError)
+    return new ProblemError('unavailable', 'Nothing was done: what carries the request out cannot take it now', {
+      headers: retryAfter(exception.retryAfterMs),
+      cause: exception,
+    });
+  // Nest wraps what Fastify refuses; the code that tells one from the other is in the cause.
+  const error = exception instanceof HttpException && exception.cause !== undefined ? exception.cause : exception;
+  if (error instanceof ProblemError) return error;
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  switch (code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new ProblemError('body_too_large', `A body may have ${request.routeOptions.bodyLimit} bytes`);
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new ProblemError(
+        'unsupported_media_type',
+        `${request.headers['content-type'] ?? 'A body without a type'} is not read here`,
+      );
+    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
+      return new ProblemError('malformed_request', 'The body is not as long as its Content-Length');
+    case 'FST_ERR_BAD_URL':
+      return new ProblemError('malformed_request', 'The path is not well-formed');
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return new ProblemError('uri_too_long', 'A part of the path is too long');
+  }
+  if (exception instanceof HttpException && exception.getStatus() === 404) return notFound(request, methodsOf);
+  return new ProblemError('internal', 'The request failed on this side', { cause: exception });
+}
+
+function notFound(request: FastifyRequest, methodsOf: MethodsOf | undefined): ProblemError {
+  const path = request.url.split('?', 1)[0] ?? '/';
+  const methods = methodsOf?.(path) ?? [];
+  if (methods.length === 0) return new ProblemError('route_not_found', `There is nothing at ${path}`);
+  return new ProblemError('method_not_allowed', `${path} does not take ${request.method}`, {
+    headers: { allow: methods.join(', ') },
+  });
+}

@@ -1,0 +1,68 @@
+import { Rejection } from '@tandem/contracts/rejections';
+import { invalidRequest, Problem, PROBLEMS, ProblemError, refused, retryAfter, type ProblemCode } from './problem.ts';
+
+const ORDER_ID = '0197c6f0-5b7a-7cc3-9a51-3f1f6f3c2b10';
+
+describe('problem documents', () => {
+  it.each(Object.keys(PROBLEMS) as ProblemCode[])('of %s hold to their schema', (code) => {
+    const problem = new ProblemError(code, 'Because').toProblem('r-1');
+    expect(Problem.parse(problem)).toEqual(problem);
+    expect(problem).toMatchObject({ code, status: PROBLEMS[code].status, requestId: 'r-1', detail: 'Because' });
+    expect(problem.type).toBe(`/problems/${code.replaceAll('_', '-')}`);
+  });
+
+  it('never carry what caused them', () => {
+    const problem = new ProblemError('internal', 'Failed', { cause: new Error('password=secret') });
+    expect(JSON.stringify(problem.toProblem('r-1'))).not.toContain('secret');
+  });
+
+  it('say in their detail where the request is wrong first, and how many more there are', () => {
+    expect(invalidRequest([{ pointer: '/lines', detail: 'is required' }]).message).toBe('/lines is required');
+    const two = [
+      { parameter: 'limit', detail: 'must be at most 100' },
+      { parameter: 'x', detail: 'is not a parameter of this request' },
+    ];
+    expect(invalidRequest(two).message).toBe('limit must be at most 100, and 1 more');
+  });
+
+  it('ask to wait for a second at least', () => {
+    expect(retryAfter(0)).toEqual({ 'retry-after': '1' });
+    expect(retryAfter(1_001)).toEqual({ 'retry-after': '2' });
+  });
+});
+
+describe('refusals of orders', () => {
+  const REJECTIONS: Record<Rejection['code'], [Rejection, number]> = {
+    order_not_found: [{ code: 'order_not_found', orderId: ORDER_ID }, 404],
+    order_closed: [{ code: 'order_closed', status: 'cancelled', version: 2 }, 409],
+    version_mismatch: [{ code: 'version_mismatch', status: 'placed', version: 3 }, 412],
+    total_mismatch: [{ code: 'total_mismatch', total: 2990 }, 400],
+    reference_taken: [{ code: 'reference_taken', orderId: ORDER_ID }, 409],
+    key_reused: [{ code: 'key_reused' }, 422],
+    unstorable: [{ code: 'unstorable', detail: 'too long' }, 400],
+  };
+
+  const rows = Object.values(REJECTIONS).map(([rejection, status]) => ({ code: rejection.code, status, rejection }));
+  it.each(rows)('$code is $status', ({ rejection, status }) => {
+    const problem = refused(Rejection.parse(rejection), ORDER_ID).toProblem('r-1');
+    expect(Problem.parse(problem)).toMatchObject({ code: rejection.code, status });
+  });
+
+  it('hold the state that refuses, and its ETag', () => {
+    const closed = refused({ code: 'order_closed', status: 'shipped', version: 3 }, ORDER_ID);
+    expect(closed.members.order).toEqual({ id: ORDER_ID, status: 'shipped', version: 3 });
+    const moved = refused({ code: 'version_mismatch', status: 'paid', version: 2 }, ORDER_ID);
+    expect(moved.headers).toEqual({ etag: '"2"' });
+  });
+
+  it('point at the field that is wrong', () => {
+    expect(refused({ code: 'total_mismatch', total: 2990 }).members).toMatchObject({
+      total: 2990,
+      errors: [{ pointer: '/expectedTotal' }],
+    });
+    expect(refused({ code: 'reference_taken', orderId: ORDER_ID }).members).toMatchObject({
+      order: { id: ORDER_ID },
+      errors: [{ pointer: '/reference' }],
+    });
+  });
+});

@@ -1,0 +1,285 @@
+import type { Rejection } from '@tandem/contracts/rejections';
+import { z } from 'zod';
+
+interface Kind {
+  status: number;
+  /** The same for every occurrence. */
+  title: string;
+  /** Whether the same request may succeed when it is sent again as it is. */
+  retryable: boolean;
+  /** What the caller can do about it. */
+  advice: string;
+}
+
+/** How each refusal of orders is told over HTTP. A rejection without a line here does not compile. */
+const REJECTIONS = {
+  order_not_found: {
+    status: 404,
+    title: 'There is no such order',
+    retryable: false,
+    advice: 'Check the id. Ids are given in the answer and the Location header of POST /v1/orders.',
+  },
+  order_closed: {
+    status: 409,
+    title: "The order's state does not allow this",
+    retryable: false,
+    advice: 'Read the order: `order` holds its status and version at the time of the refusal.',
+  },
+  version_mismatch: {
+    status: 412,
+    title: 'The order has changed',
+    retryable: false,
+    advice: 'Read the order again, decide again, and send its ETag, which is also in this answer, as If-Match.',
+  },
+  total_mismatch: {
+    status: 400,
+    title: 'The expected total is not the total',
+    retryable: false,
+    advice: 'Correct `expectedTotal`, the lines or the adjustments; `total` is what they add up to.',
+  },
+  reference_taken: {
+    status: 409,
+    title: 'The customer has an order with this reference',
+    retryable: false,
+    advice: 'References are unique per customer. `order` names the order that has it.',
+  },
+  key_reused: {
+    status: 422,
+    title: 'The idempotency key was used with another request',
+    retryable: false,
+    advice: 'Use a new Idempotency-Key for a new request, and an old one only to repeat its request unchanged.',
+  },
+  unstorable: {
+    status: 400,
+    title: 'The request holds values that cannot be stored',
+    retryable: false,
+    advice: 'Look at `detail`, change the value and send it again.',
+  },
+} as const satisfies Record<Rejection['code'], Kind>;
+
+/** Every error that the API answers with, by its stable code. */
+export const PROBLEMS = {
+  ...REJECTIONS,
+  invalid_request: {
+    status: 400,
+    title: 'The request breaks its contract',
+    retryable: false,
+    advice: '`errors` points at each place: `pointer` into the body, or `parameter`, or `header`.',
+  },
+  invalid_json: {
+    status: 400,
+    title: 'The body is not JSON',
+    retryable: false,
+    advice: 'Send one JSON value, in UTF-8, without keys named __proto__.',
+  },
+  malformed_request: {
+    status: 400,
+    title: 'The request is not well-formed HTTP',
+    retryable: false,
+    advice: 'Check the request line and the headers.',
+  },
+  route_not_found: {
+    status: 404,
+    title: 'There is nothing at this path',
+    retryable: false,
+    advice: 'All paths are in /openapi.json, and in /docs to be read.',
+  },
+  method_not_allowed: {
+    status: 405,
+    title: 'This path does not take this method',
+    retryable: false,
+    advice: 'The Allow header lists the methods that it takes.',
+  },
+  body_too_large: {
+    status: 413,
+    title: 'The body is too large',
+    retryable: false,
+    advice: 'Send less in one request: bodies may have 64 KiB.',
+  },
+  uri_too_long: {
+    status: 414,
+    title: 'A part of the path is too long',
+    retryable: false,
+    advice: 'Check the id in the path.',
+  },
+  unsupported_media_type: {
+    status: 415,
+    title: 'The body is of a type that is not read here',
+    retryable: false,
+    advice: 'Send Content-Type: application/json, in UTF-8, without a Content-Encoding.',
+  },
+  headers_too_large: {
+    status: 431,
+    title: 'The headers are too large',
+    retryable: false,
+    advice: 'Send fewer or shorter headers.',
+  },
+  request_timeout: {
+    status: 408,
+    title: 'The request came in too slowly',
+    retryable: true,
+    advice: 'Send it again, at once.',
+  },
+  sum_too_large: {
+    status: 500,
+    title: 'A sum is past what JSON can hold exactly',
+    retryable: false,
+    advice: 'Sums are JSON integers up to 2^53 − 1; `detail` names the one that is not.',
+  },
+  internal: {
+    status: 500,
+    title: 'Something is wrong on this side',
+    retryable: true,
+    advice: 'Report it with the `requestId`. A POST is safe to repeat with its Idempotency-Key.',
+  },
+  unavailable: {
+    status: 503,
+    title: 'The request was not taken',
+    retryable: true,
+    advice: 'Nothing was done. Send it again after the seconds in Retry-After.',
+  },
+  not_counted_yet: {
+    status: 503,
+    title: 'Analytics has not counted that far yet',
+    retryable: true,
+    advice: '`position` says how far it has counted. Ask again after the seconds in Retry-After.',
+  },
+  outcome_unknown: {
+    status: 504,
+    title: 'It is not known whether the request was carried out',
+    retryable: true,
+    advice:
+      'Repeat it with the Idempotency-Key of this answer: it is carried out once at most, and answered as it was.',
+  },
+  no_answer: {
+    status: 504,
+    title: 'No answer came in time',
+    retryable: true,
+    advice: 'Nothing is changed by asking again.',
+  },
+} as const satisfies Record<string, Kind>;
+export type ProblemCode = keyof typeof PROBLEMS;
+
+/** Where a request is wrong: a JSON pointer (RFC 6901) into its body, or the name of a parameter or of a header. */
+export const RequestError = z
+  .strictObject({
+    pointer: z.string().optional(),
+    parameter: z.string().optional(),
+    header: z.string().optional(),
+    detail: z.string(),
+  })
+  .meta({ id: 'RequestError' });
+export type RequestError = z.infer<typeof RequestError>;
+
+/** The body of every error: an RFC 9457 problem document. */
+export const Problem = z
+  .strictObject({
+    type: z.string().meta({ description: 'A path of this server that explains the code', format: 'uri-reference' }),
+    title: z.string(),
+    status: z.int().min(400).max(599),
+    code: z.enum(Object.keys(PROBLEMS) as [ProblemCode, ...ProblemCode[]]),
+    detail: z.string(),
+    retryable: z.boolean().meta({ description: 'Whether the same request may succeed when it is sent again' }),
+    requestId: z.string(),
+    errors: z.array(RequestError).optional(),
+    order: z
+      .strictObject({ id: z.string(), status: z.string().optional(), version: z.int().optional() })
+      .optional()
+      .meta({ description: 'The order that stands in the way' }),
+    total: z.int().optional().meta({ description: 'What lines and adjustments add up to' }),
+    position: z.int().optional().meta({ description: 'How far analytics has counted' }),
+    idempotencyKey: z.string().optional().meta({ description: 'The key with which repeating is safe' }),
+  })
+  .meta({ id: 'Problem' });
+export type Problem = z.infer<typeof Problem>;
+
+type Members = Omit<Problem, 'type' | 'title' | 'status' | 'code' | 'detail' | 'retryable' | 'requestId'>;
+
+/** Thrown anywhere in the gateway to end a request with a problem document. */
+export class ProblemError extends Error {
+  override readonly name = 'ProblemError';
+  readonly code: ProblemCode;
+  readonly members: Members;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(
+    code: ProblemCode,
+    detail: string,
+    more: { members?: Members; headers?: Record<string, string>; cause?: unknown } = {},
+  ) {
+    super(detail, { cause: more.cause });
+    this.code = code;
+    this.members = more.members ?? {};
+    this.headers = more.headers ?? {};
+  }
+
+  get status(): number {
+    return PROBLEMS[this.code].status;
+  }
+
+  /** The document, for the request of this id. */
+  toProblem(requestId: string): Problem {
+    const { status, title, retryable } = PROBLEMS[this.code];
+    const type = problemPath(this.code);
+    return { type, title, status, code: this.code, detail: this.message, retryable, requestId, ...this.members };
+  }
+}
+
+/** Where the code is explained: `/problems/order-closed`. */
+export const problemPath = (code: ProblemCode): string => `/problems/${code.replaceAll('_', '-')}`;
+
+/** A request that breaks its contract. */
+export function invalidRequest(errors: RequestError[]): ProblemError {
+  const [first] = errors;
+  const where = first?.pointer ?? first?.parameter ?? first?.header;
+  const detail = first === undefined ? 'The request breaks its contract' : `${where || 'The body'} ${first.detail}`;
+  return new ProblemError('invalid_request', errors.length > 1 ? `${detail}, and ${errors.length - 1} more` : detail, {
+    members: { errors },
+  });
+}
+
+/** A refusal of orders; `orderId` is the order that the request named, if it named one. */
+export function refused(rejection: Rejection, orderId?: string): ProblemError {
+  const { code } = rejection;
+  switch (code) {
+    case 'order_not_found':
+      return new ProblemError(code, `There is no order ${rejection.orderId}`);
+    case 'order_closed': {
+      const { status, version } = rejection;
+      const members = orderId === undefined ? {} : { order: { id: orderId, status, version } };
+      return new ProblemError(code, `The order is ${status}`, { members, headers: { etag: etagOf(version) } });
+    }
+    case 'version_mismatch': {
+      const { status, version } = rejection;
+      const members = orderId === undefined ? {} : { order: { id: orderId, status, version } };
+      const detail = `The order is at version ${version} by now`;
+      return new ProblemError(code, detail, { members, headers: { etag: etagOf(version) } });
+    }
+    case 'total_mismatch': {
+      const detail = `is not ${rejection.total}, what lines and adjustments add up to`;
+      const members = { errors: [{ pointer: '/expectedTotal', detail }], total: rejection.total };
+      return new ProblemError(code, `/expectedTotal ${detail}`, { members });
+    }
+    case 'reference_taken': {
+      const errors = [{ pointer: '/reference', detail: `is taken by order ${rejection.orderId}` }];
+      const members = { errors, order: { id: rejection.orderId } };
+      return new ProblemError(code, `The reference is taken by order ${rejection.orderId}`, { members });
+    }
+    case 'key_reused':
+      return new ProblemError(code, 'The Idempotency-Key belongs to an earlier request with another body or target', {
+        members: { errors: [{ header: 'Idempotency-Key', detail: 'was used with another request' }] },
+      });
+    case 'unstorable':
+      return new ProblemError(code, rejection.detail, {
+        members: { errors: [{ pointer: '', detail: rejection.detail }] },
+      });
+  }
+}
+
+/** The strong validator of a version of an order. */
+export const etagOf = (version: number): string => `"${version}"`;
+
+/** `Retry-After` in whole seconds, one at least. */
+export const retryAfter = (waitMs: number): Record<string, string> => ({
+  'retry-after': String(Math.max(1, Math.ceil(waitMs / 1000))),
+});

@@ -1,0 +1,70 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { LoggerService } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { createLogger } from '@tandem/telemetry/logger';
+import { AppModule, Gateway } from './app.module.ts';
+import type { Config } from './config.ts';
+import { ContractPipe } from './contract.pipe.ts';
+import { httpServer } from './http-server.ts';
+import { serveOpenApi } from './openapi.ts';
+import { ProblemFilter } from './problem.filter.ts';
+
+/** A gateway that listens; `stop` takes it off the load balancer, answers what is under way, and disconnects. */
+export interface Serving {
+  app: NestFastifyApplication;
+  stop(): Promise<void>;
+}
+
+/** Starts the gateway: it listens though RabbitMQ may be away, and says so in its readiness. */
+export async function serve(config: Config): Promise<Serving> {
+  const logger = createLogger({ service: 'gateway', level: config.LOG_LEVEL });
+  const gateway = new Gateway(config);
+  const app = await createApp(config, gateway, logger);
+  await Promise.all([gateway.connect(), app.listen(config.GATEWAY_PORT, config.GATEWAY_HOST)]);
+  logger.log(`The gateway listens on ${await app.getUrl()}`, 'Gateway');
+  const stop = async () => {
+    gateway.health.stopping();
+    await pause(config.STOP_DELAY_MS);
+    await app.close();
+    await gateway.close();
+    logger.log('Stopped', 'Gateway');
+  };
+  return { app, stop };
+}
+
+/** The application, not connected and not listening yet. */
+export async function createApp(
+  config: Config,
+  gateway: Gateway,
+  logger: LoggerService | false,
+): Promise<NestFastifyApplication> {
+  const { adapter, methodsOf } = httpServer(config, () => gateway.orders.full);
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(gateway), adapter, {
+    logger,
+    // The server reads bodies itself: JSON and nothing else.
+    bodyParser: false,
+  });
+  app.useGlobalPipes(new ContractPipe());
+  app.useGlobalFilters(new ProblemFilter(methodsOf));
+  serveOpenApi(app);
+  return app;
+}
+
+/** Stops on SIGTERM and SIGINT, once; what hangs is cut off, so that the process ends. */
+export function stopOnSignal({ app, stop }: Serving, { STOP_DELAY_MS, STOP_MS }: Config): void {
+  const stopMs = STOP_DELAY_MS + STOP_MS;
+  const onSignal = () => {
+    setTimeout(() => app.getHttpServer().closeAllConnections(), stopMs).unref();
+    setTimeout(() => process.exit(1), stopMs + 12_000).unref();
+    stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        console.error(error);
+        process.exit(1);
+      },
+    );
+  };
+  process.once('SIGTERM', onSignal);
+  process.once('SIGINT', onSignal);
+}
