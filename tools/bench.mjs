@@ -1,0 +1,59 @@
+// @ts-check
+// `npm run bench`: finds or starts the servers as `npm test` does, measures in namespaces of its own, and removes them.
+// `--quick` takes 3 minutes instead of 15, `--smoke` only shows that everything works, `--only=rows,lag` chooses parts.
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { fail } from './failure.mjs';
+import { installPackages, onRepositoryNode } from './packages.mjs';
+import { Steps } from './steps.mjs';
+
+/** The namespaces that a run may make: one a row, and those of single measurements. */
+const ROWS = ['floor', 'stock', 'stockNagle', 'usual', 'limit', 'core', 'full', 'log', 'few', 'many'];
+
+const steps = new Steps();
+try {
+  await installPackages(steps);
+  if (await onRepositoryNode()) await bench(process.argv.slice(2));
+} catch (error) {
+  fail(error);
+}
+
+/** @param {string[]} args */
+async function bench(args) {
+  const { folder, logs, root } = await import('./folder.mjs');
+  const { onInterrupt } = await import('./interrupt.mjs');
+  const { liveRun } = await import('./record.mjs');
+  const { removeNamespace, topologyOf } = await import('./namespace.mjs');
+  const { projectOf } = await import('./servers/docker.mjs');
+  const { findServers } = await import('./up.mjs');
+  const namespace = `bench-${randomBytes(3).toString('hex')}`;
+  const place = join(folder, namespace);
+  const { stop, urgent } = onInterrupt();
+  /** @type {{ name: string, stop: (urgent: AbortSignal) => Promise<void> }[]} */
+  const started = [];
+  const known = Object.fromEntries((liveRun(folder)?.servers ?? []).map(({ name, address }) => [name, address]));
+  const options = { ways: {}, project: projectOf(namespace), stop, started, place, logs: join(logs, 'bench'), known };
+  /** @type {import('./servers.mjs').Resolved[]} */
+  let servers = [];
+  try {
+    servers = await findServers(steps, options);
+    const addresses = Object.fromEntries(servers.map(({ variable, address }) => [variable, address]));
+    const node = ['--conditions=@tandem/source', '--disable-warning=TimeoutNegativeWarning'];
+    const child = spawn(
+      process.execPath,
+      [...node, '--import', join(root, 'tools', 'ts-hooks.mjs'), join(root, 'bench', 'src', 'main.ts'), ...args],
+      { stdio: 'inherit', env: { ...process.env, ...addresses, NAMESPACE: namespace } },
+    );
+    const end = () => child.kill('SIGTERM');
+    stop.addEventListener('abort', end, { once: true });
+    const code = await new Promise((resolve) => child.once('exit', resolve));
+    process.exitCode = typeof code === 'number' ? code : 1;
+  } finally {
+    await steps.run('clean', async (step) => {
+      for (const row of ROWS) await removeNamespace(await topologyOf(`${namespace}-${row.toLowerCase()}`), servers);
+      for (const server of started) await server.stop(urgent);
+      step.says(`removed namespaces ${namespace}-*`);
+    });
+  }
+}

@@ -1,0 +1,56 @@
+// @ts-check
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseEnv } from 'node:util';
+import { environment, quoted } from './environment.mjs';
+import { root } from './folder.mjs';
+import { withoutLogin } from './servers.mjs';
+import { inWords } from './totals.mjs';
+
+describe('the file of variables', () => {
+  it.each([
+    'plain',
+    'postgres://u:p@127.0.0.1:5432/postgres?sslmode=disable',
+    'with # and space',
+    "it's",
+    '',
+    'a"b',
+    '$x',
+  ])('gives Node back %j', (value) => {
+    expect(parseEnv(`NAME=${quoted(value)}\n`)).toEqual({ NAME: value });
+  });
+
+  it('holds addresses, namespace and ports', () => {
+    expect(
+      environment([{ variable: 'KAFKA_BROKERS', address: 'a:1,b:2' }], '', [{ variable: 'ORDERS_PORT', port: 3001 }]),
+    ).toEqual({ KAFKA_BROKERS: 'a:1,b:2', NAMESPACE: '', ORDERS_PORT: '3001' });
+  });
+});
+
+describe('.env.example', () => {
+  const shown = parseEnv(readFileSync(join(root, '.env.example'), 'utf8').replaceAll(/^#(?=[A-Z_]+=)/gm, ''));
+  const variables = readdirSync(join(root, 'apps')).flatMap((app) => {
+    const text = readFileSync(join(root, 'apps', app, 'src/config.ts'), 'utf8');
+    return [...text.matchAll(/^ {2}([A-Z][A-Z_]+): (?:(?:count|port)\(([\d_]+))?/gm)].map(([, name, fallback]) => {
+      return { app, name: /** @type {string} */ (name), fallback: fallback?.replaceAll('_', '') };
+    });
+  });
+
+  it.each(variables)('shows $name of $app, with its default', ({ name, fallback }) => {
+    expect(shown[name]).toBeDefined();
+    if (fallback !== undefined) expect(shown[name]).toBe(fallback);
+  });
+});
+
+describe('what is printed', () => {
+  it.each([
+    ['postgres://postgres:secret@db:5432/postgres', 'db:5432/postgres'],
+    ['amqp://guest:guest@127.0.0.1:5672', '127.0.0.1:5672'],
+    ['a:9092,b:9092', 'a:9092,b:9092'],
+  ])('shows no login of %s', (address, shown) => expect(withoutLogin(address)).toBe(shown));
+
+  it('ends with the totals', () => {
+    expect(inWords({ passed: 3, failed: 1, skipped: 0 })).toBe('3 passed, 1 failed');
+    expect(inWords({ passed: 3, failed: 0, skipped: 2 })).toBe('3 passed, 0 failed, 2 skipped');
+  });
+});
