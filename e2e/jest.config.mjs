@@ -1,0 +1,3 @@
+import { endToEnd } from '../jest.preset.mjs';
+
+export default { ...endToEnd, displayName: 'e2e' };

@@ -1,0 +1,292 @@
+import { randomUUID } from 'node:crypto';
+import type { Order } from '@tandem/contracts/order';
+import {
+  call,
+  counted,
+  get,
+  newCustomer,
+  placed,
+  post,
+  rareCurrency,
+  smallestOrder,
+  summaryAfter,
+} from './http.testing.ts';
+
+type Sums = { currency: string; placedAmount: number; averageOrder: number };
+
+const sumsOf = (summary: { revenue: Sums[] }, currency: string) =>
+  summary.revenue.find((sums) => sums.currency === currency) ?? { placedAmount: 0, averageOrder: 0 };
+const cancel = (id: string, json: unknown = {}, headers?: Record<string, string>) =>
+  post(`/v1/orders/${id}/cancel`, json, headers);
+
+describe('an order', () => {
+  const everything = (customerId: string) => ({
+    ...smallestOrder(customerId),
+    adjustments: [
+      { kind: 'shipping', amount: 490 },
+      { kind: 'discount', amount: -100 },
+    ],
+    expectedTotal: 2890,
+    delivery: 'express',
+    payment: { method: 'invoice' },
+    reference: 'cart-77',
+    metadata: { channel: 'app' },
+  });
+
+  it('is placed with all that it may say, read, told as events, cancelled', async () => {
+    const customerId = newCustomer();
+    const answer = await post('/v1/orders', everything(customerId));
+    expect(answer.status).toBe(201);
+    const order: Order = answer.body;
+    const { expectedTotal: total, lines, ...said } = everything(customerId);
+    expect(order).toEqual({
+      ...said,
+      id: expect.any(String),
+      version: 1,
+      status: 'placed',
+      lines: lines.map((line) => ({ id: 1, ...line })),
+      total,
+      placedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+      position: expect.any(Number),
+    });
+    expect(Math.abs(Date.parse(order.placedAt) - Date.now())).toBeLessThan(60_000);
+    expect(answer.headers.get('location')).toBe(`/v1/orders/${order.id}`);
+    expect(answer.headers.get('etag')).toBe('"1"');
+    expect(answer.headers.get('idempotency-replayed')).toBeNull();
+
+    const read = await get(`/v1/orders/${order.id}`);
+    expect([read.status, read.body, read.headers.get('etag')]).toEqual([200, order, '"1"']);
+
+    const cancelled = await cancel(order.id, { reason: 'Ordered twice' }, { 'if-match': '"1"' });
+    expect(cancelled.status).toBe(200);
+    expect(cancelled.headers.get('etag')).toBe('"2"');
+    expect(cancelled.body).toEqual({
+      ...order,
+      status: 'cancelled',
+      version: 2,
+      position: expect.any(Number),
+      cancellation: { cause: 'customer', reason: 'Ordered twice', at: expect.any(String) },
+      refunds: [],
+    });
+    expect(cancelled.body.position).toBeGreaterThan(order.position);
+    expect((await get(`/v1/orders/${order.id}`)).body).toEqual(cancelled.body);
+
+    const events = await get(`/v1/orders/${order.id}/events`);
+    expect(events.body).toEqual({
+      data: [
+        expect.objectContaining({ type: 'order.placed.v1', version: 1, orderId: order.id, position: order.position }),
+        expect.objectContaining({ type: 'order.cancelled.v1', version: 2, position: cancelled.body.position }),
+      ],
+      nextCursor: null,
+    });
+    expect(events.body.data[0].data).toMatchObject({ customerId, total, metadata: { channel: 'app' } });
+  });
+
+  it('is known by its ETag: 304 while it is the same, 412 when it has moved on', async () => {
+    const { id } = await placed(smallestOrder(newCustomer()));
+    const same = await get(`/v1/orders/${id}`, {}, { 'if-none-match': '"1"' });
+    expect([same.status, same.text, same.headers.get('etag')]).toEqual([304, '', '"1"']);
+
+    const stale = await cancel(id, {}, { 'if-match': '"2"' });
+    expect([stale.status, stale.headers.get('etag')]).toEqual([412, '"1"']);
+    expect(stale.body).toMatchObject({ code: 'version_mismatch', order: { id, status: 'placed', version: 1 } });
+
+    expect((await cancel(id, {}, { 'if-match': '*' })).status).toBe(200);
+    expect((await get(`/v1/orders/${id}`, {}, { 'if-none-match': '"1"' })).status).toBe(200);
+  });
+
+  it('is cancelled by an empty body as by {}, with a content type and without', async () => {
+    for (const headers of [{}, { 'content-type': 'application/json' }] as Record<string, string>[]) {
+      const { id } = await placed(smallestOrder(newCustomer()));
+      const answer = await call('POST', `/v1/orders/${id}/cancel`, { headers });
+      expect([answer.status, answer.body.status]).toEqual([200, 'cancelled']);
+    }
+  });
+
+  it('is refused when its total is not the expected one, or its reference is taken', async () => {
+    const customerId = newCustomer();
+    const wrong = await post('/v1/orders', { ...smallestOrder(customerId), expectedTotal: 2499 });
+    expect(wrong.status).toBe(400);
+    expect(wrong.body).toMatchObject({ code: 'total_mismatch', total: 2500, errors: [{ pointer: '/expectedTotal' }] });
+
+    const first = await placed({ ...smallestOrder(customerId), reference: 'cart-1' });
+    const second = await post('/v1/orders', { ...smallestOrder(customerId), reference: 'cart-1' });
+    expect(second.status).toBe(409);
+    expect(second.body).toMatchObject({ code: 'reference_taken', order: { id: first.id } });
+    await placed({ ...smallestOrder(newCustomer()), reference: 'cart-1' });
+  });
+});
+
+describe('lists', () => {
+  it('are newest first, page by page, with every order on exactly one page', async () => {
+    const customer = newCustomer();
+    const ids: string[] = [];
+    for (let n = 1; n <= 7; n += 1) {
+      const order = await placed({ ...smallestOrder(customer), ...(n === 3 && { reference: 'third' }) });
+      ids.unshift(order.id);
+      if (n % 3 === 0) expect((await cancel(order.id)).status).toBe(200);
+    }
+    const seen: string[] = [];
+    const sizes: number[] = [];
+    for (let cursor: string | undefined, pages = 0; pages < 10; pages += 1) {
+      const page = await get('/v1/orders', { customer, limit: '3', ...(cursor !== undefined && { cursor }) });
+      expect(page.status).toBe(200);
+      seen.push(...page.body.data.map(({ id }: Order) => id));
+      sizes.push(page.body.data.length);
+      cursor = page.body.nextCursor ?? undefined;
+      if (cursor === undefined) break;
+    }
+    expect(seen).toEqual(ids);
+    expect(sizes).toEqual([3, 3, 1]);
+
+    const idsOf = async (query: Record<string, string>) =>
+      (await get('/v1/orders', { customer, ...query })).body.data.map(({ id }: Order) => id);
+    expect(await idsOf({ status: 'cancelled' })).toEqual([ids[1], ids[4]]);
+    expect(await idsOf({ status: 'placed' })).toEqual([ids[0], ids[2], ids[3], ids[5], ids[6]]);
+    expect(await idsOf({ reference: 'third' })).toEqual([ids[4]]);
+    expect(await idsOf({ reference: 'third', status: 'placed' })).toEqual([]);
+  });
+
+  it("of an order's events page, too", async () => {
+    const { id } = await placed(smallestOrder(newCustomer()));
+    await cancel(id);
+    const first = await get(`/v1/orders/${id}/events`, { limit: '1' });
+    expect(first.body.data.map(({ version }: { version: number }) => version)).toEqual([1]);
+    const second = await get(`/v1/orders/${id}/events`, { limit: '1', cursor: first.body.nextCursor });
+    expect(second.body.data.map(({ version }: { version: number }) => version)).toEqual([2]);
+    expect(second.body.nextCursor).toBeNull();
+  });
+});
+
+describe('the count', () => {
+  it('moves by exactly what was done', async () => {
+    const [customerId, currency] = [newCustomer(), rareCurrency()];
+    const first = await placed(smallestOrder(customerId, currency));
+    const before = await summaryAfter(first.position);
+    const minute = (time: string) => `${time.slice(0, 16)}:00.000Z`;
+    const revenue = async (after: number) =>
+      counted(() =>
+        get('/v1/analytics/revenue', {
+          currency,
+          from: minute(first.placedAt),
+          to: new Date(Date.now() + 60_000).toISOString(),
+          after: String(after),
+        }),
+      );
+    const sum = (buckets: { placed: number; placedAmount: number }[]) =>
+      buckets.reduce((all, { placed, placedAmount }) => ({ n: all.n + placed, amount: all.amount + placedAmount }), {
+        n: 0,
+        amount: 0,
+      });
+    const beforeByMinute = sum((await revenue(first.position)).data);
+
+    const orders: Order[] = [];
+    for (const unitPrice of [100, 2_000, 30_000])
+      orders.push(
+        await placed({ ...smallestOrder(customerId, currency), lines: [{ sku: 'B', quantity: 3, unitPrice }] }),
+      );
+    const cancelled = await cancel(orders[1]?.id ?? '');
+    expect(cancelled.status).toBe(200);
+
+    const after = await summaryAfter(cancelled.body.position);
+    const [was, is] = [sumsOf(before, currency), sumsOf(after, currency)];
+    expect(is.placedAmount - was.placedAmount).toBe(96_300);
+    // The average tells how many orders the sum is of.
+    const ordersBefore = Math.round(was.placedAmount / was.averageOrder);
+    expect(Math.round(is.placedAmount / is.averageOrder)).toBe(ordersBefore + 3);
+    const byMinute = sum((await revenue(cancelled.body.position)).data);
+    expect(byMinute).toEqual({ n: beforeByMinute.n + 3, amount: beforeByMinute.amount + 96_300 });
+
+    const moved = {
+      placed: after.orders.placed - before.orders.placed,
+      cancelled: after.orders.cancelled - before.orders.cancelled,
+    };
+    expect(after.position).toBeGreaterThanOrEqual(cancelled.body.position);
+    // Others may use the system meanwhile; their events show in the positions.
+    if (after.position - before.position === 4) expect(moved).toEqual({ placed: 3, cancelled: 1 });
+    expect(moved.placed).toBeGreaterThanOrEqual(3);
+    expect(moved.cancelled).toBeGreaterThanOrEqual(1);
+    expect(after.parked).toBe(before.parked);
+  });
+
+  it('says how far it is when it is asked to wait for what has not happened', async () => {
+    const { position } = await placed(smallestOrder(newCustomer()));
+    const answer = await get('/v1/analytics/summary', { after: String(position + 1_000_000_000) });
+    expect(answer.status).toBe(503);
+    expect(answer.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+    expect(answer.body).toMatchObject({ code: 'not_counted_yet', retryable: true, position: expect.any(Number) });
+  });
+});
+
+describe('repeating', () => {
+  it('200 parallel placements with 50 keys place 50 orders', async () => {
+    const customer = newCustomer();
+    const run = randomUUID();
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, async (_, n) => {
+        const key = `${run}-${n % 50}`;
+        const answer = await post('/v1/orders', smallestOrder(customer), { 'idempotency-key': key });
+        return {
+          key,
+          status: answer.status,
+          id: answer.body?.id,
+          replayed: answer.headers.get('idempotency-replayed'),
+        };
+      }),
+    );
+    expect(answers.filter(({ status }) => status !== 201)).toEqual([]);
+    const byKey = Map.groupBy(answers, ({ key }) => key);
+    expect(byKey.size).toBe(50);
+    for (const repeats of byKey.values()) {
+      expect(new Set(repeats.map(({ id }) => id)).size).toBe(1);
+      expect(repeats.map(({ replayed }) => replayed).sort()).toEqual([null, 'true', 'true', 'true'].sort());
+    }
+    const page = await get('/v1/orders', { customer, limit: '100' });
+    expect(page.body.nextCursor).toBeNull();
+    expect(page.body.data.map(({ id }: Order) => id).sort()).toEqual([...new Set(answers.map(({ id }) => id))].sort());
+  });
+
+  it('two cancellations racing on one order: one 200, one 409 that holds the state', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const { id } = await placed(smallestOrder(newCustomer()));
+      const answers = await Promise.all([cancel(id), cancel(id)]);
+      expect(answers.map(({ status }) => status).sort()).toEqual([200, 409]);
+      const refused = answers.find(({ status }) => status === 409);
+      expect(refused?.body).toMatchObject({ code: 'order_closed', order: { id, status: 'cancelled', version: 2 } });
+      expect((await get(`/v1/orders/${id}/events`)).body.data).toHaveLength(2);
+    }
+  });
+
+  it('a repeat gets the first answer, whatever has happened since', async () => {
+    const key = { 'idempotency-key': `"${randomUUID()}"` };
+    const body = smallestOrder(newCustomer());
+    const first = await post('/v1/orders', body, key);
+    await cancel(first.body.id);
+    const again = await post('/v1/orders', Object.fromEntries(Object.entries(body).reverse()), key);
+    expect([again.status, again.body]).toEqual([201, first.body]);
+    expect(again.headers.get('idempotency-replayed')).toBe('true');
+    expect(again.headers.get('location')).toBe(`/v1/orders/${first.body.id}`);
+
+    const another = await post('/v1/orders', { ...body, delivery: 'express' }, key);
+    expect([another.status, another.body.code]).toEqual([422, 'key_reused']);
+  });
+
+  it('a refusal is repeated, too, and a key belongs to one order and operation', async () => {
+    const key = { 'idempotency-key': randomUUID() };
+    const [one, two] = [await placed(smallestOrder(newCustomer())), await placed(smallestOrder(newCustomer()), key)];
+    const first = await cancel(one.id, {}, { ...key, 'if-match': '"9"' });
+    expect([first.status, first.headers.get('idempotency-replayed')]).toEqual([412, null]);
+    const again = await cancel(one.id, {}, { ...key, 'if-match': '"9"' });
+    expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([412, 'true']);
+    expect((await cancel(two.id, {}, key)).status).toBe(200);
+  });
+
+  it('the key of an answer repeats a request that came without one', async () => {
+    const body = smallestOrder(newCustomer());
+    const first = await post('/v1/orders', body);
+    const key = first.headers.get('idempotency-key') ?? '';
+    expect(key).not.toBe('');
+    const again = await post('/v1/orders', body, { 'idempotency-key': key });
+    expect([again.status, again.body.id]).toEqual([201, first.body.id]);
+  });
+});

@@ -1,0 +1,149 @@
+import { randomUUID } from 'node:crypto';
+import { Ajv, type ValidateFunction } from 'ajv';
+import formats from 'ajv-formats';
+import { call, get, type Answer } from './http.testing.ts';
+
+// Sends every example of the OpenAPI document and holds status, headers and body to the document. Beside each answer the
+// document has the request that leads to it (`x-request`), with what must have been sent before.
+
+interface ExampleRequest {
+  operationId?: string;
+  before?: ExampleRequest[];
+  id?: string;
+  query?: Record<string, string>;
+  headers?: Record<string, string>;
+  body?: unknown;
+}
+interface Example {
+  summary: string;
+  value: unknown;
+  'x-request'?: ExampleRequest;
+}
+interface Response {
+  headers?: Record<string, unknown>;
+  content?: Record<string, { schema: object; examples?: Record<string, Example> }>;
+}
+interface Operation {
+  operationId: string;
+  requestBody?: { content: Record<string, { schema: object; examples: Record<string, Example> }> };
+  responses: Record<string, Response>;
+}
+interface Described {
+  method: string;
+  path: string;
+  operation: Operation;
+}
+
+const answer = await get('/openapi.json');
+if (answer.status !== 200) throw new Error(`No document: ${answer.status} ${answer.text}`);
+const document = answer.body as { paths: Record<string, Record<string, Operation>>; components: object };
+const operations: Described[] = Object.entries(document.paths).flatMap(([path, methods]) =>
+  Object.entries(methods).map(([method, operation]) => ({ method: method.toUpperCase(), path, operation })),
+);
+
+// The dialect of OpenAPI 3.0 has `nullable`, which Ajv knows, and `example`, which it may ignore.
+const ajv = new Ajv({ strict: false, allErrors: true });
+formats.default(ajv);
+ajv.addSchema({ $id: 'document', components: document.components });
+const compile = (schema: object): ValidateFunction =>
+  ajv.compile(JSON.parse(JSON.stringify(schema).replaceAll('"#/components', '"document#/components')) as object);
+
+describe.each(operations)('$method $path', (described) => {
+  const { operation } = described;
+
+  const answers = Object.entries(operation.responses).flatMap(([status, response]) =>
+    Object.entries(response.content ?? {}).flatMap(([type, { schema, examples }]) =>
+      Object.entries(examples ?? {}).map(([name, example]) => ({ status, name, type, schema, response, example })),
+    ),
+  );
+
+  it.each(answers)('$status $name', async ({ status, type, schema, response, example }) => {
+    const run = randomUUID();
+    const request = example['x-request'];
+    if (request === undefined) throw new Error('The example does not say which request leads to it');
+    const received = await sendAll(described, request, run);
+    expect([received.status, received.text]).toEqual([Number(status), expect.anything()]);
+    expect(received.headers.get('content-type')).toMatch(new RegExp(`^${type.replace('+', '\\+')}(;|$)`));
+    for (const header of Object.keys(response.headers ?? {}))
+      expect([header, received.headers.get(header)]).toEqual([header, expect.stringMatching(/./)]);
+    const validate = compile(schema);
+    validate(received.body);
+    expect(validate.errors).toBeNull();
+    expect(likeExample(received.body)).toEqual(likeExample(unique(example.value, run)));
+  });
+
+  const bodies = Object.values(operation.requestBody?.content ?? {}).flatMap(({ schema, examples }) =>
+    Object.entries(examples).map(([name, example]) => ({ name, schema, example })),
+  );
+
+  if (bodies.length > 0)
+    it.each(bodies)('takes the body $name', async ({ schema, example }) => {
+      const validate = compile(schema);
+      validate(example.value);
+      expect(validate.errors).toBeNull();
+      const before = described.path.includes('{id}') ? [{ operationId: 'placeOrder' }] : [];
+      const received = await sendAll(described, { before, body: example.value }, randomUUID());
+      expect([Math.floor(received.status / 100), received.text]).toEqual([2, expect.anything()]);
+    });
+});
+
+it('every operation has an example of success and of a refusal', () => {
+  for (const { operation } of operations) {
+    const withExamples = Object.entries(operation.responses)
+      .filter(([, { content }]) => Object.values(content ?? {}).some(({ examples }) => examples !== undefined))
+      .map(([status]) => status.charAt(0));
+    expect([operation.operationId, withExamples]).toEqual([operation.operationId, expect.arrayContaining(['2', '4'])]);
+  }
+});
+
+/** Sends what must come before, then the request itself. */
+async function sendAll(described: Described, request: ExampleRequest, run: string): Promise<Answer> {
+  let orderId: string | undefined;
+  for (const earlier of request.before ?? []) {
+    const target = operations.find(({ operation }) => operation.operationId === earlier.operationId);
+    if (target === undefined) throw new Error(`There is no operation ${earlier.operationId}`);
+    const first = Object.values(Object.values(target.operation.requestBody?.content ?? {})[0]?.examples ?? {})[0];
+    const received = await send(target, { body: first?.value, ...earlier }, run, orderId);
+    if (received.status >= 300) throw new Error(`${earlier.operationId}: ${received.status} ${received.text}`);
+    if (earlier.operationId === 'placeOrder') orderId = received.body.id as string;
+  }
+  return send(described, request, run, orderId);
+}
+
+function send({ method, path }: Described, request: ExampleRequest, run: string, orderId?: string): Promise<Answer> {
+  const { id = orderId, body, query, headers } = unique(request, run);
+  if (path.includes('{id}') && id === undefined) throw new Error(`${path} needs an order`);
+  return call(method, path.replace('{id}', id ?? ''), {
+    ...(body === undefined ? {} : { json: body }),
+    ...(query && { query }),
+    ...(headers && { headers }),
+  });
+}
+
+/** Customers and keys are of this run alone, or the second run of the tests would meet the orders of the first. */
+function unique<T>(value: T, run: string): T {
+  return JSON.parse(JSON.stringify(value), (name, inner: unknown) => {
+    if (name === 'customerId' || name === 'customer') return `${String(inner)}-${run}`;
+    // Appended to keys that are well-formed; those that are not shall stay so.
+    if (name === 'Idempotency-Key') return `${String(inner)}-${run}`;
+    return inner;
+  }) as T;
+}
+
+/** What differs from one time to the next: ids, times, positions, and everything that was counted. */
+const PASSING = new Set(['id', 'orderId', 'position', 'requestId', 'placedAt', 'time', 'at']);
+const COUNTED = new Set(['orders', 'revenue', 'data', 'parked']);
+
+/** The body without what passes: of those fields, only that they are there and of which type. */
+function likeExample(body: unknown): unknown {
+  if (Array.isArray(body)) return body.map(likeExample);
+  if (typeof body === 'string') return body.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '<id>');
+  if (typeof body !== 'object' || body === null) return body;
+  const isCount = 'parked' in body;
+  return Object.fromEntries(
+    Object.entries(body).map(([name, value]) => {
+      if (PASSING.has(name) || (isCount && COUNTED.has(name))) return [name, typeof value];
+      return [name, likeExample(value)];
+    }),
+  );
+}
