@@ -1,0 +1,87 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { RowKey } from '../system.ts';
+import { page } from './page.ts';
+import { writeReadme } from './readme.ts';
+import { ratiosOf, type Results, type RowResult } from './results.ts';
+
+const latency = { count: 1, p50: 2, p99: 9, max: 10 };
+function round(ordersPerSecond: number, { p50 = 2, generatorCores = 0.3 } = {}) {
+  return {
+    ordersPerSecond,
+    latency: { ...latency, p50 },
+    statuses: { 201: 1 },
+    errors: 0,
+    late: 0,
+    refused: undefined,
+    cpuPer1000: { gateway: 0.1 },
+    residentMiB: { gateway: 100 },
+    generatorCores,
+    caughtUpMs: 0,
+  };
+}
+const row = (title: string, closed: RowResult['closed']): RowResult => ({ title, closed, open: undefined });
+const results = (rows: Partial<Record<RowKey, RowResult>>): Results => ({
+  date: '2026-01-02T03:04:05.000Z',
+  plan: 'full',
+  seconds: 1,
+  machine: { cores: 2, cpu: 'a <fast> one', memoryGiB: 1, platform: 'linux x64' },
+  versions: { commit: 'abc' },
+  ratios: {},
+  void: [],
+  rows,
+});
+
+describe('ratios', () => {
+  it('are medians over rounds of what was measured in the same round', () => {
+    const measured = results({
+      full: row('full', { 200: [round(20), round(10), round(30)] }),
+      stock: row('stock', { 200: [round(10), round(4), round(10)] }),
+    });
+    expect(ratiosOf(measured).ratios).toEqual({ full_over_stock: 2.5 });
+  });
+
+  it('of latencies compare one connection: large orders with stock as documented, small ones with stock at its best', () => {
+    const measured = results({
+      full: { ...row('full', { 1: [round(1, { p50: 2 })] }), large: [round(1, { p50: 3 })] },
+      stock: row('stock', { 1: [round(1, { p50: 1 })] }),
+      stockNagle: { ...row('stock', { 1: [round(1, { p50: 1 })] }), large: [round(1, { p50: 48 })] },
+    });
+    expect(ratiosOf(measured).ratios).toEqual({ p50_one_over_stock_nagle: 0.0625, p50_one_small_over_stock: 2 });
+  });
+
+  it('come with the rows in which the generator of load was the limit', () => {
+    const measured = results({ floor: row('floor', { 1: [round(1)], 200: [round(1, { generatorCores: 0.95 })] }) });
+    expect(ratiosOf(measured).void).toEqual(['floor@200']);
+  });
+});
+
+describe('what is written', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'tandem-bench-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  const measured = results({ full: row('Tandem', { 1: [round(9)], 50: [round(99)], 200: [round(1234)] }) });
+
+  it('replaces what stands between the marks, and leaves the rest alone', () => {
+    const path = join(folder, 'README.md');
+    writeFileSync(path, 'before\n<!-- bench -->\nold\n<!-- /bench -->\nafter\n');
+    writeReadme(path, measured);
+    writeReadme(path, measured);
+    const written = readFileSync(path, 'utf8');
+    expect(written).toMatch(/^before\n<!-- bench -->\n[^]*1,230[^]*\n<!-- \/bench -->\nafter\n$/);
+    expect(written).not.toContain('old');
+    expect(written.match(/1,230/g)).toHaveLength(1);
+  });
+
+  it('is a page of its own, in which nothing is taken for markup', () => {
+    const html = page(measured);
+    expect(html).toContain('a &lt;fast&gt; one');
+    expect(html).toContain('1,230');
+    expect(html).not.toMatch(/<script|<link|src=|href=/);
+  });
+});
