@@ -5,7 +5,7 @@ import { dropDatabase } from '@tandem/postgres/database';
 import { createPool } from '@tandem/postgres/pool';
 import type { Pool } from 'pg';
 import { readConfig, type Config } from './config.ts';
-import { analyticsUrl, setUpDatabase } from './database.ts';
+import { analyticsUrl, COUNTED_TABLES, setUpDatabase } from './database.ts';
 
 // What is expected to go wrong in a test is told by its assertions.
 Logger.overrideLogger(false);
@@ -41,9 +41,7 @@ export class AnalyticsDatabase {
 
   /** Everything is as it was before anything was counted. */
   async empty(): Promise<void> {
-    await this.pool.query(
-      'truncate consumer_offsets, logs, progress, parked, order_counts, revenue_totals, revenue_by_minute',
-    );
+    await this.pool.query(`truncate ${COUNTED_TABLES.join(', ')}`);
   }
 
   async remove(): Promise<void> {

@@ -3,6 +3,7 @@ import { topology } from '@tandem/contracts/topology';
 import { createDatabase, databaseUrl, migrate } from '@tandem/postgres/database';
 import pg from 'pg';
 import type { Config } from './config.ts';
+import { PROJECTIONS } from './projections/projections.ts';
 
 /** Creates the role and database of analytics, with all migrations. Safe to run again, and many times at once. */
 export async function setUpDatabase(config: Config): Promise<void> {
@@ -15,14 +16,21 @@ export function analyticsUrl({ POSTGRES_URL, NAMESPACE }: Config): string {
   return databaseUrl(POSTGRES_URL, topology(NAMESPACE).databases.analytics);
 }
 
+/** The tables of what was counted, and of how far. */
+export const COUNTED_TABLES: readonly string[] = [
+  'consumer_offsets',
+  'logs',
+  'progress',
+  'parked',
+  ...PROJECTIONS.flatMap(({ tables }) => tables),
+];
+
 /** Forgets all that was counted, so that the log is counted again from its beginning. For a log that was begun anew. */
 export async function forgetCounted(config: Config): Promise<void> {
   const client = new pg.Client({ connectionString: analyticsUrl(config) });
   await client.connect();
   try {
-    await client.query(
-      'truncate consumer_offsets, logs, progress, parked, order_counts, revenue_totals, revenue_by_minute',
-    );
+    await client.query(`truncate ${COUNTED_TABLES.join(', ')}`);
   } finally {
     await client.end();
   }

@@ -5,6 +5,8 @@ import { AnalyticsDatabase } from '../analytics-database.testing.ts';
 import { Progress } from '../checkpoints/progress.ts';
 import { histories, someHistories } from '../histories.testing.ts';
 import { Chain, firstOfSeveral, type TestEvent, type TestRecord } from '../order-log.testing.ts';
+import { orderCounts } from '../projections/order-counts.ts';
+import type { Projection } from '../projections/projection.ts';
 import { PROJECTIONS } from '../projections/projections.ts';
 import { AnalyticsQueries } from '../queries/analytics-queries.ts';
 import { recount } from '../recount.testing.ts';
@@ -142,7 +144,7 @@ describe('the fence', () => {
   it('commits nothing of a batch whose last statement fails', async () => {
     const [log] = logOf(new Chain(1).records(someHistories(10, 2))) as [Partition];
     await counter.startAt(TOPIC, 0, { low: 0n, end: log.end });
-    const failing = () => ({ apply: () => undefined, write: () => Promise.reject(new Error('full disk')) });
+    const failing: Projection = { ...orderCounts, apply: () => Promise.reject(new Error('full disk')) };
     const unlucky = new EventCounter(database.pool, [...PROJECTIONS, failing], () => undefined);
     await expect(unlucky.count(log.batch(0n))).rejects.toThrow('full disk');
     await expectCounted([]);

@@ -49,7 +49,8 @@ export class EventCounter {
           `The batch begins at ${batch.firstOffset}, after the next offset ${from.nextOffset}.`,
         );
       const steps = await this.#follow(client, batch, from);
-      await this.#apply(client, partition, steps);
+      if (steps.apply.length > 0)
+        for (const projection of this.#projections) await projection.apply(client, partition, steps.apply);
       const parked = from.parked + (await park(client, topic, partition, steps.park));
       if (from.epoch === undefined && steps.epoch !== undefined) await storeEpoch(client, topic, steps.epoch);
       const moved = whereTo(from, steps, batch.nextOffset >= batch.highWatermark);
@@ -75,15 +76,5 @@ export class EventCounter {
     const steps = followChain(batch, state, Infinity);
     if (steps.park.every(({ cause }) => cause === 'behind')) return steps;
     return followChain(batch, state, await parkingLeft(client, topic, partition, from.nextOffset));
-  }
-
-  /** Folds in memory, then one statement a projection. */
-  async #apply(client: PoolClient, partition: number, { apply }: Steps): Promise<void> {
-    if (apply.length === 0) return;
-    for (const projection of this.#projections) {
-      const fold = projection();
-      for (const event of apply) fold.apply(event);
-      await fold.write(client, partition);
-    }
   }
 }

@@ -4,6 +4,8 @@ import { AnalyticsDatabase } from '../analytics-database.testing.ts';
 import { cancelled, histories, paid, placed, shipped } from '../histories.testing.ts';
 import { Chain, type TestEvent } from '../order-log.testing.ts';
 import { Progress } from '../checkpoints/progress.ts';
+import { orderCounts } from '../projections/order-counts.ts';
+import type { Projection } from '../projections/projection.ts';
 import { PROJECTIONS } from '../projections/projections.ts';
 import { AnalyticsQueries } from '../queries/analytics-queries.ts';
 import { recount } from '../recount.testing.ts';
@@ -129,7 +131,7 @@ describe('redriving', () => {
   it('commits nothing of a step that fails', async () => {
     await count(logOf(mine, [0]));
     await mend(first);
-    const failing = () => ({ apply: () => undefined, write: () => Promise.reject(new Error('full disk')) });
+    const failing: Projection = { ...orderCounts, apply: () => Promise.reject(new Error('full disk')) };
     const key = { partition: 0, orderId: first.orderId };
     await expect(redrive(database.pool, TOPIC, key, [...PROJECTIONS, failing])).rejects.toThrow('full disk');
     await expectCounted([], 4);

@@ -61,11 +61,7 @@ async function redriveSome(
     break;
   }
   if (events.length > 0) {
-    for (const projection of projections) {
-      const fold = projection();
-      for (const event of events) fold.apply(event);
-      await fold.write(client, partition);
-    }
+    for (const projection of projections) await projection.apply(client, partition, events);
     await unpark(
       client,
       topic,

@@ -2,32 +2,44 @@ import type { Summary } from '@tandem/contracts/analytics-queries';
 import type { PoolClient } from 'pg';
 import type { CountedEvent } from '../consumer/read-record.ts';
 import { toSafeInteger } from '../queries/too-large.ts';
-import type { Projection } from './projection.ts';
+import { readSums, type Projection } from './projection.ts';
 
 export type OrderCounts = Summary['orders'];
 
 /** How many orders ever got to each state. An order is shipped with the shipment after which nothing remains. */
-export const orderCounts: Projection = () => {
-  const counts: OrderCounts = { placed: 0, paid: 0, shipped: 0, delivered: 0, cancelled: 0 };
-  return {
-    apply: (event) => count(event, counts),
-    async write(client, partition) {
-      const { placed, paid, shipped, delivered, cancelled } = counts;
-      if (placed + paid + shipped + delivered + cancelled === 0) return;
-      await client.query({
-        name: 'write-order-counts',
-        text: `insert into order_counts as c (partition, placed, paid, shipped, delivered, cancelled)
-               values ($1, $2, $3, $4, $5, $6)
-               on conflict (partition) do update set
-                 placed = c.placed + excluded.placed,
-                 paid = c.paid + excluded.paid,
-                 shipped = c.shipped + excluded.shipped,
-                 delivered = c.delivered + excluded.delivered,
-                 cancelled = c.cancelled + excluded.cancelled`,
-        values: [partition, placed, paid, shipped, delivered, cancelled],
-      });
-    },
-  };
+export const orderCounts: Projection = {
+  name: 'order-counts',
+  version: 1,
+  tables: ['order_counts'],
+
+  async apply(client, partition, events) {
+    const counts: OrderCounts = { placed: 0, paid: 0, shipped: 0, delivered: 0, cancelled: 0 };
+    for (const event of events) count(event, counts);
+    const { placed, paid, shipped, delivered, cancelled } = counts;
+    if (placed + paid + shipped + delivered + cancelled === 0) return;
+    await client.query({
+      name: 'write-order-counts',
+      text: `insert into order_counts as c (partition, placed, paid, shipped, delivered, cancelled)
+             values ($1, $2, $3, $4, $5, $6)
+             on conflict (partition) do update set
+               placed = c.placed + excluded.placed,
+               paid = c.paid + excluded.paid,
+               shipped = c.shipped + excluded.shipped,
+               delivered = c.delivered + excluded.delivered,
+               cancelled = c.cancelled + excluded.cancelled`,
+      values: [partition, placed, paid, shipped, delivered, cancelled],
+    });
+  },
+
+  async totals(client) {
+    const sums = await readSums(client, {
+      name: 'order-counts-totals',
+      text: `select sum(placed) as placed, sum(paid) as paid, sum(shipped) as shipped, sum(delivered) as delivered,
+                    sum(cancelled) as cancelled
+               from order_counts`,
+    });
+    return { sums, quantiles: {} };
+  },
 };
 
 function count({ event }: CountedEvent, counts: OrderCounts): void {

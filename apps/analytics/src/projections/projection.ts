@@ -1,15 +1,36 @@
 import type { PoolClient } from 'pg';
 import type { CountedEvent } from '../consumer/read-record.ts';
 
-/** What a batch of events adds to one projection: folded in memory, then written in one statement. */
-export interface Fold {
-  apply(event: CountedEvent): void;
-  /** Adds what was folded to the rows of a partition, in the transaction that moves its offset. */
-  write(client: PoolClient, partition: number): Promise<void>;
+/**
+ * Something that is counted from the events of the log. Its statements name its tables without a schema: the live copy is
+ * in `public`, and whoever has a client whose `search_path` is another schema with the same tables counts into a copy.
+ */
+export interface Projection {
+  /** As it is called in addresses and commands: `revenue-by-time`. */
+  readonly name: string;
+  /** One more with each change of what it counts: what an older version has counted must be rebuilt. */
+  readonly version: number;
+  /** All of its tables. Nobody else writes to them, and it reads no others. */
+  readonly tables: readonly string[];
+  /**
+   * Adds the events of one partition, in the order of the log, in the transaction that moves the partition's offset: folded
+   * in memory, then written in one statement. Each row that it writes belongs to the partition.
+   */
+  apply(client: PoolClient, partition: number, events: readonly CountedEvent[]): Promise<void>;
+  /** What a copy holds, over all partitions. */
+  totals(client: PoolClient): Promise<ProjectionTotals>;
 }
 
-/** Makes an empty fold. */
-export type Projection = () => Fold;
+/** By which two copies are compared that were counted up to the same offsets. */
+export interface ProjectionTotals {
+  /** Counts and sums, by their names: the same in both copies, or one of them is wrong. */
+  sums: Record<string, bigint>;
+  /** By their names, in milliseconds: the same within twice `QUANTILE_ERROR`. */
+  quantiles: Record<string, number>;
+}
+
+/** How far a quantile may lie from the exact one, as a share of it. */
+export const QUANTILE_ERROR = 0.01;
 
 /** Sums of money in minor units, and how many orders were placed. */
 export interface RevenueSums {
@@ -38,3 +59,12 @@ export function addRevenue({ event }: CountedEvent, sumsOf: (currency: string) =
 }
 
 export const noRevenue = (): RevenueSums => ({ placed: 0, placedAmount: 0n, gross: 0n, refunded: 0n });
+
+/** One row of numbers of the database, as `bigint`s. */
+export async function readSums(
+  client: PoolClient,
+  query: { name: string; text: string },
+): Promise<Record<string, bigint>> {
+  const { rows } = await client.query<Record<string, string | bigint | null>>(query);
+  return Object.fromEntries(Object.entries(rows[0] ?? {}).map(([name, sum]) => [name, BigInt(sum ?? 0)]));
+}

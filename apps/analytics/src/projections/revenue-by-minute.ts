@@ -2,7 +2,7 @@ import type { GetRevenue, RevenueBucket } from '@tandem/contracts/analytics-quer
 import type { Currency } from '@tandem/contracts/money';
 import type { PoolClient } from 'pg';
 import { TooLargeError, toSafeInteger } from '../queries/too-large.ts';
-import { addRevenue, noRevenue, type Projection, type RevenueSums } from './projection.ts';
+import { addRevenue, noRevenue, readSums, type Projection, type RevenueSums } from './projection.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -10,44 +10,56 @@ const MINUTE_MS = 60_000;
 export const REVENUE_ROWS_MAX = 14_400;
 
 /** The money of each minute and currency, by the time of the event: a late event lands in its own minute. */
-export const revenueByMinute: Projection = () => {
-  const minutes = new Map<string, { minute: string; currency: string; sums: RevenueSums }>();
-  const sumsOf = (at: Date) => (currency: string) => {
-    const start = Math.floor(at.getTime() / MINUTE_MS) * MINUTE_MS;
-    const key = `${start} ${currency}`;
-    let bucket = minutes.get(key);
-    if (bucket === undefined) {
-      bucket = { minute: new Date(start).toISOString(), currency, sums: noRevenue() };
-      minutes.set(key, bucket);
-    }
-    return bucket.sums;
-  };
-  return {
-    apply: (event) => addRevenue(event, sumsOf(event.at)),
-    async write(client, partition) {
-      if (minutes.size === 0) return;
-      const buckets = [...minutes.values()];
-      await client.query({
-        name: 'write-revenue-by-minute',
-        text: `insert into revenue_by_minute as r (partition, minute, currency, placed, placed_amount, gross, refunded)
-               select $1, * from unnest($2::timestamptz[], $3::text[], $4::bigint[], $5::numeric[], $6::numeric[], $7::numeric[])
-               on conflict (minute, currency, partition) do update set
-                 placed = r.placed + excluded.placed,
-                 placed_amount = r.placed_amount + excluded.placed_amount,
-                 gross = r.gross + excluded.gross,
-                 refunded = r.refunded + excluded.refunded`,
-        values: [
-          partition,
-          buckets.map(({ minute }) => minute),
-          buckets.map(({ currency }) => currency),
-          buckets.map(({ sums }) => sums.placed),
-          buckets.map(({ sums }) => sums.placedAmount),
-          buckets.map(({ sums }) => sums.gross),
-          buckets.map(({ sums }) => sums.refunded),
-        ],
-      });
-    },
-  };
+export const revenueByMinute: Projection = {
+  name: 'revenue-by-minute',
+  version: 1,
+  tables: ['revenue_by_minute'],
+
+  async apply(client, partition, events) {
+    const minutes = new Map<string, { minute: string; currency: string; sums: RevenueSums }>();
+    const sumsOf = (at: Date) => (currency: string) => {
+      const start = Math.floor(at.getTime() / MINUTE_MS) * MINUTE_MS;
+      const key = `${start} ${currency}`;
+      let bucket = minutes.get(key);
+      if (bucket === undefined) {
+        bucket = { minute: new Date(start).toISOString(), currency, sums: noRevenue() };
+        minutes.set(key, bucket);
+      }
+      return bucket.sums;
+    };
+    for (const event of events) addRevenue(event, sumsOf(event.at));
+    if (minutes.size === 0) return;
+    const buckets = [...minutes.values()];
+    await client.query({
+      name: 'write-revenue-by-minute',
+      text: `insert into revenue_by_minute as r (partition, minute, currency, placed, placed_amount, gross, refunded)
+             select $1, * from unnest($2::timestamptz[], $3::text[], $4::bigint[], $5::numeric[], $6::numeric[], $7::numeric[])
+             on conflict (minute, currency, partition) do update set
+               placed = r.placed + excluded.placed,
+               placed_amount = r.placed_amount + excluded.placed_amount,
+               gross = r.gross + excluded.gross,
+               refunded = r.refunded + excluded.refunded`,
+      values: [
+        partition,
+        buckets.map(({ minute }) => minute),
+        buckets.map(({ currency }) => currency),
+        buckets.map(({ sums }) => sums.placed),
+        buckets.map(({ sums }) => sums.placedAmount),
+        buckets.map(({ sums }) => sums.gross),
+        buckets.map(({ sums }) => sums.refunded),
+      ],
+    });
+  },
+
+  async totals(client) {
+    const sums = await readSums(client, {
+      name: 'revenue-by-minute-totals',
+      text: `select count(distinct (minute, currency)) as minutes, sum(placed) as placed,
+                    sum(placed_amount) as placed_amount, sum(gross) as gross, sum(refunded) as refunded
+               from revenue_by_minute`,
+    });
+    return { sums, quantiles: {} };
+  },
 };
 
 /**

@@ -3,38 +3,50 @@ import type { RevenueSums as RevenueSumsReply } from '@tandem/contracts/analytic
 import type { z } from 'zod';
 import type { PoolClient } from 'pg';
 import { toSafeInteger } from '../queries/too-large.ts';
-import { addRevenue, noRevenue, type Projection, type RevenueSums } from './projection.ts';
+import { addRevenue, noRevenue, readSums, type Projection, type RevenueSums } from './projection.ts';
 
 /** The money of each currency since the beginning. */
-export const revenueTotals: Projection = () => {
-  const totals = new Map<string, RevenueSums>();
-  const sumsOf = (currency: string) =>
-    totals.get(currency) ?? (totals.set(currency, noRevenue()).get(currency) as RevenueSums);
-  return {
-    apply: (event) => addRevenue(event, sumsOf),
-    async write(client, partition) {
-      if (totals.size === 0) return;
-      const sums = [...totals.values()];
-      await client.query({
-        name: 'write-revenue-totals',
-        text: `insert into revenue_totals as r (partition, currency, placed, placed_amount, gross, refunded)
-               select $1, * from unnest($2::text[], $3::bigint[], $4::numeric[], $5::numeric[], $6::numeric[])
-               on conflict (partition, currency) do update set
-                 placed = r.placed + excluded.placed,
-                 placed_amount = r.placed_amount + excluded.placed_amount,
-                 gross = r.gross + excluded.gross,
-                 refunded = r.refunded + excluded.refunded`,
-        values: [
-          partition,
-          [...totals.keys()],
-          sums.map(({ placed }) => placed),
-          sums.map(({ placedAmount }) => placedAmount),
-          sums.map(({ gross }) => gross),
-          sums.map(({ refunded }) => refunded),
-        ],
-      });
-    },
-  };
+export const revenueTotals: Projection = {
+  name: 'revenue-totals',
+  version: 1,
+  tables: ['revenue_totals'],
+
+  async apply(client, partition, events) {
+    const totals = new Map<string, RevenueSums>();
+    const sumsOf = (currency: string) =>
+      totals.get(currency) ?? (totals.set(currency, noRevenue()).get(currency) as RevenueSums);
+    for (const event of events) addRevenue(event, sumsOf);
+    if (totals.size === 0) return;
+    const sums = [...totals.values()];
+    await client.query({
+      name: 'write-revenue-totals',
+      text: `insert into revenue_totals as r (partition, currency, placed, placed_amount, gross, refunded)
+             select $1, * from unnest($2::text[], $3::bigint[], $4::numeric[], $5::numeric[], $6::numeric[])
+             on conflict (partition, currency) do update set
+               placed = r.placed + excluded.placed,
+               placed_amount = r.placed_amount + excluded.placed_amount,
+               gross = r.gross + excluded.gross,
+               refunded = r.refunded + excluded.refunded`,
+      values: [
+        partition,
+        [...totals.keys()],
+        sums.map(({ placed }) => placed),
+        sums.map(({ placedAmount }) => placedAmount),
+        sums.map(({ gross }) => gross),
+        sums.map(({ refunded }) => refunded),
+      ],
+    });
+  },
+
+  async totals(client) {
+    const sums = await readSums(client, {
+      name: 'revenue-totals-totals',
+      text: `select sum(placed) as placed, sum(placed_amount) as placed_amount, sum(gross) as gross,
+                    sum(refunded) as refunded
+               from revenue_totals`,
+    });
+    return { sums, quantiles: {} };
+  },
 };
 
 /**
