@@ -2,6 +2,7 @@
 // TCP ports: whether one is free, and who has it.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from './processes.mjs';
 
 /** Whether nothing listens there, on loopback or on all interfaces. @param {number} port */
@@ -24,10 +25,17 @@ export async function freePorts(count) {
   return ports;
 }
 
-/** The port when it is free, else one that its server finds free again when it comes back. @param {number} wanted */
-export async function freePort(wanted) {
-  if (await isFree(wanted)) return wanted;
-  return /** @type {number} */ ((await lastingPorts(1))[0]);
+/**
+ * The port when it is free, else one that its server finds free again when it comes back.
+ *
+ * @param {number} wanted
+ * @param {number} waitMsMax how long to wait for it
+ */
+export async function freePort(wanted, waitMsMax = 0) {
+  for (const late = Date.now() + waitMsMax; ; await sleep(50)) {
+    if (await isFree(wanted)) return wanted;
+    if (Date.now() >= late) return /** @type {number} */ ((await lastingPorts(1))[0]);
+  }
 }
 
 /**

@@ -19,7 +19,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * @typedef {{ pid: number, started: string }} Identity what a record keeps of a process
  */
 
-/** All live processes; a zombie is not alive. @returns {Process[]} */
+/** All live processes; a zombie is not alive, unless threads of it are. @returns {Process[]} */
 export function processes() {
   return process.platform === 'linux' ? fromProc() : fromPs();
 }
@@ -194,7 +194,8 @@ function readProc(pid) {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The second field is the command in parentheses, which may itself hold spaces and parentheses: proc_pid_stat(5).
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
+    // A zombie with more threads than one is still ending: while the others live, they hold its ports and its files.
+    if (fields[0] === 'X' || (fields[0] === 'Z' && Number(fields[17]) <= 1)) return undefined;
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trimEnd();
     return { pid, parent: Number(fields[1]), group: Number(fields[2]), started: fields[19] ?? '', command };
   } catch {

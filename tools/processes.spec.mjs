@@ -1,6 +1,7 @@
 // @ts-check
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { freePorts, isFree } from './ports.mjs';
 import { endGroup, family, identify, isAlive, members, run } from './processes.mjs';
 
 /** A process group whose leader ignores SIGTERM and has a child. */
@@ -18,6 +19,24 @@ describe('a process', () => {
     expect(isAlive(mine)).toBe(true);
     expect(isAlive({ pid: process.pid, started: 'another time' })).toBe(false);
     expect(identify(undefined)).toBeUndefined();
+  });
+
+  // The leader of a group of threads is a zombie from its own end on, while the others still end.
+  it('is alive until the last of its threads has let go of its port', async () => {
+    const [port = 0] = await freePorts(1);
+    const busy = `require('node:worker_threads').parentPort.postMessage(0); for (const held = Buffer.alloc(3e7, 1);;) held[0]++`;
+    const script = `let up = 0;
+      const worker = () => new (require('node:worker_threads').Worker)(${JSON.stringify(busy)}, { eval: true });
+      const say = () => ++up === 8 && console.log('up');
+      require('node:net').createServer().listen(${port}, '127.0.0.1', () => {
+        for (let count = 0; count < 8; count += 1) worker().on('message', say);
+      });`;
+    const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'] });
+    await once(child.stdout, 'data');
+    const busyOne = identify(child.pid);
+    child.kill('SIGKILL');
+    while (isAlive(busyOne));
+    expect(await isFree(port)).toBe(true);
   });
 
   it('is found with its descendants', async () => {

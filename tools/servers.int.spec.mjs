@@ -1,6 +1,8 @@
 // @ts-check
 // Each way to a server that this machine can go, with real servers in a folder and on ports of their own.
+import { once } from 'node:events';
 import { chmodSync, mkdtempSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { remove } from './folder.mjs';
@@ -79,6 +81,26 @@ describe.each([
     expect(isAlive(leader)).toBe(false);
     expect(ours()).toEqual([]);
     expect(await isFree(portOf(first.address))).toBe(true);
+  });
+});
+
+describe('the port that a server had', () => {
+  it('is waited for while another has it, but not for ever', async () => {
+    const first = await resolve(postgres, 'native', context);
+    const port = portOf(first.address);
+    await first.stop?.(never);
+    const other = createServer().listen(port, '127.0.0.1');
+    await once(other, 'listening');
+    setTimeout(() => other.close(), 500);
+    const second = await resolve(postgres, 'native', context);
+    expect(second.address).toBe(first.address);
+    await second.stop?.(never);
+    const lasting = createServer().listen(port, '127.0.0.1');
+    await once(lasting, 'listening');
+    const third = await resolve(postgres, 'native', context);
+    expect(third.address).not.toBe(first.address);
+    await postgres.probe(third.address);
+    lasting.close();
   });
 });
 

@@ -53,6 +53,7 @@ import { rabbitmq } from './servers/rabbitmq.mjs';
 
 const START_TIMEOUT_MS = 90_000;
 const STOP_TIMEOUT_MS = 20_000;
+const PORT_TIMEOUT_MS = 5_000;
 
 /** All servers. @type {Server[]} */
 export const servers = [postgres, rabbitmq, kafka];
@@ -180,7 +181,9 @@ async function leftRunning(server, forced, context) {
  */
 async function native(server, way, context) {
   context.says('starting');
-  const port = await freePort(readRecord(server, context)?.port ?? server.standardPort);
+  // Its clients know the port that it had: worth waiting until whoever has it at this moment lets go of it.
+  const known = readRecord(server, context)?.port;
+  const port = known === undefined ? await freePort(server.standardPort) : await freePort(known, PORT_TIMEOUT_MS);
   const launched = await server.launch(context, port, way);
   const leader = identify(launched.pid);
   if (leader === undefined) throw new StepFailed(`${server.title} did not start`, launched.failed());

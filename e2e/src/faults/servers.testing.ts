@@ -2,11 +2,10 @@ import { chmodSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { remove } from '@tandem/tools/folder.mjs';
-import { isFree, lastingPorts } from '@tandem/tools/ports.mjs';
+import { lastingPorts } from '@tandem/tools/ports.mjs';
 import { family } from '@tandem/tools/processes.mjs';
 import { nativeRunning, resolve, servers, type Context, type Server } from '@tandem/tools/servers.mjs';
 import { cluster } from '@tandem/tools/servers/kafka.mjs';
-import { until } from './waiting.testing.ts';
 
 /** A server of this test's own, which may be killed, stopped and paused as if it were a machine. */
 export interface OwnServer {
@@ -117,8 +116,6 @@ async function own(server: Server, context: Context): Promise<OwnServer> {
     kill: () => signalAll('SIGKILL'),
     stop: async () => running.stop?.(new AbortController().signal),
     start: async () => {
-      // A process that was killed may keep its port for a moment after it counts as dead.
-      await until(`the port of ${server.name} is free`, () => isFree(server.standardPort));
       running = await resolve(server, 'native', context);
     },
     pause: () => signalAll('SIGSTOP'),
