@@ -35,6 +35,14 @@ describe('refusals of orders', () => {
   const REJECTIONS: Record<Rejection['code'], [Rejection, number]> = {
     order_not_found: [{ code: 'order_not_found', orderId: ORDER_ID }, 404],
     order_closed: [{ code: 'order_closed', status: 'cancelled', version: 2 }, 409],
+    order_not_ready: [{ code: 'order_not_ready', status: 'placed', version: 1 }, 409],
+    line_unknown: [{ code: 'line_unknown', status: 'paid', version: 2, lineId: 9 }, 422],
+    line_exceeded: [{ code: 'line_exceeded', status: 'paid', version: 2, lineId: 1, remaining: 1 }, 422],
+    refund_exceeded: [{ code: 'refund_exceeded', status: 'paid', version: 2, remaining: 100 }, 422],
+    nothing_to_refund: [{ code: 'nothing_to_refund', status: 'paid', version: 3 }, 409],
+    payment_mismatch: [{ code: 'payment_mismatch', status: 'placed', version: 1, total: 2990, currency: 'EUR' }, 422],
+    already_paid: [{ code: 'already_paid', status: 'paid', version: 2, paymentId: 'p-1' }, 409],
+    refund_unknown: [{ code: 'refund_unknown', status: 'paid', version: 2, refundId: 1 }, 422],
     version_mismatch: [{ code: 'version_mismatch', status: 'placed', version: 3 }, 412],
     total_mismatch: [{ code: 'total_mismatch', total: 2990 }, 400],
     reference_taken: [{ code: 'reference_taken', orderId: ORDER_ID }, 409],
@@ -53,6 +61,16 @@ describe('refusals of orders', () => {
     expect(closed.members.order).toEqual({ id: ORDER_ID, status: 'shipped', version: 3 });
     const moved = refused({ code: 'version_mismatch', status: 'paid', version: 2 }, ORDER_ID);
     expect(moved.headers).toEqual({ etag: '"2"' });
+  });
+
+  it('name the state in words and as data, whenever a state refuses', () => {
+    for (const [rejection] of Object.values(REJECTIONS).filter(([{ code }]) => code !== 'version_mismatch')) {
+      if (!('status' in rejection)) continue;
+      const problem = refused(rejection, ORDER_ID);
+      expect(problem.message).toContain(rejection.status);
+      expect(problem.members.order).toEqual({ id: ORDER_ID, status: rejection.status, version: rejection.version });
+      expect(problem.headers).toEqual({ etag: `"${rejection.version}"` });
+    }
   });
 
   it('point at the field that is wrong', () => {

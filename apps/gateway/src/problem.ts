@@ -25,6 +25,12 @@ const REJECTIONS = {
     retryable: false,
     advice: 'Read the order: `order` holds its status and version at the time of the refusal.',
   },
+  order_not_ready: {
+    status: 409,
+    title: 'The order has not come that far',
+    retryable: false,
+    advice: 'Read the order: `order` holds its status and version at the time of the refusal. It may get there yet.',
+  },
   version_mismatch: {
     status: 412,
     title: 'The order has changed',
@@ -42,6 +48,48 @@ const REJECTIONS = {
     title: 'The customer has an order with this reference',
     retryable: false,
     advice: 'References are unique per customer. `order` names the order that has it.',
+  },
+  line_unknown: {
+    status: 422,
+    title: 'The order has no such line',
+    retryable: false,
+    advice: 'Lines are named by the `id` that they have in the order.',
+  },
+  line_exceeded: {
+    status: 422,
+    title: 'That much does not remain of the line',
+    retryable: false,
+    advice: '`remaining` is how much of the line has not been shipped, or not been refunded, yet.',
+  },
+  refund_exceeded: {
+    status: 422,
+    title: 'That much does not remain to be refunded',
+    retryable: false,
+    advice: '`remaining` is what was paid and has not been asked back yet.',
+  },
+  nothing_to_refund: {
+    status: 409,
+    title: 'There is nothing to refund',
+    retryable: false,
+    advice: 'Read the order: its refunds add up to what was paid, or the lines cost nothing.',
+  },
+  payment_mismatch: {
+    status: 422,
+    title: 'The payment is not the one of the order',
+    retryable: false,
+    advice: 'An order is paid whole, in its currency: `total` is what it costs.',
+  },
+  already_paid: {
+    status: 409,
+    title: 'The order was paid by another payment',
+    retryable: false,
+    advice: 'Give the second payment back at the provider.',
+  },
+  refund_unknown: {
+    status: 422,
+    title: 'The order did not ask for this refund',
+    retryable: false,
+    advice: 'Id, amount and currency must be those of the refund that the order asked for.',
   },
   key_reused: {
     status: 422,
@@ -187,6 +235,10 @@ export const Problem = z
       .optional()
       .meta({ description: 'The order that stands in the way' }),
     total: z.int().optional().meta({ description: 'What lines and adjustments add up to' }),
+    remaining: z
+      .int()
+      .optional()
+      .meta({ description: 'How much of it there still is: pieces of a line, or minor units' }),
     position: z.int().optional().meta({ description: 'How far analytics has counted' }),
     idempotencyKey: z.string().optional().meta({ description: 'The key with which repeating is safe' }),
   })
@@ -244,17 +296,37 @@ export function refused(rejection: Rejection, orderId?: string): ProblemError {
   switch (code) {
     case 'order_not_found':
       return new ProblemError(code, `There is no order ${rejection.orderId}`);
-    case 'order_closed': {
-      const { status, version } = rejection;
-      const members = orderId === undefined ? {} : { order: { id: orderId, status, version } };
-      return new ProblemError(code, `The order is ${status}`, { members, headers: { etag: etagOf(version) } });
+    case 'order_closed':
+    case 'order_not_ready':
+      return met(`The order is ${rejection.status}`, rejection, orderId);
+    case 'version_mismatch':
+      return met(`The order is at version ${rejection.version} by now`, rejection, orderId);
+    case 'line_unknown':
+    case 'line_exceeded': {
+      const { lineId, status } = rejection;
+      const remaining = code === 'line_exceeded' ? { remaining: rejection.remaining } : {};
+      const detail =
+        code === 'line_exceeded'
+          ? `names more of line ${lineId} than the ${rejection.remaining} that remain`
+          : `names line ${lineId}, which the order does not have`;
+      const errors = [{ pointer: '/lines', detail }];
+      return met(`/lines ${detail}; the order is ${status}`, rejection, orderId, { errors, ...remaining });
     }
-    case 'version_mismatch': {
-      const { status, version } = rejection;
-      const members = orderId === undefined ? {} : { order: { id: orderId, status, version } };
-      const detail = `The order is at version ${version} by now`;
-      return new ProblemError(code, detail, { members, headers: { etag: etagOf(version) } });
+    case 'refund_exceeded': {
+      const { remaining, status } = rejection;
+      const detail = `${remaining} remain to be refunded; the order is ${status}`;
+      return met(detail, rejection, orderId, { remaining });
     }
+    case 'nothing_to_refund':
+      return met(`Nothing remains to be refunded; the order is ${rejection.status}`, rejection, orderId);
+    case 'payment_mismatch': {
+      const { total, currency, status } = rejection;
+      return met(`The order costs ${total} ${currency}; it is ${status}`, rejection, orderId, { total });
+    }
+    case 'already_paid':
+      return met(`The order was paid by ${rejection.paymentId}; it is ${rejection.status}`, rejection, orderId);
+    case 'refund_unknown':
+      return met(`There is no such refund ${rejection.refundId}; the order is ${rejection.status}`, rejection, orderId);
     case 'total_mismatch': {
       const detail = `is not ${rejection.total}, what lines and adjustments add up to`;
       const members = { errors: [{ pointer: '/expectedTotal', detail }], total: rejection.total };
@@ -274,6 +346,17 @@ export function refused(rejection: Rejection, orderId?: string): ProblemError {
         members: { errors: [{ pointer: '', detail: rejection.detail }] },
       });
   }
+}
+
+/** A refusal that follows from the state that the command met. */
+function met(
+  detail: string,
+  { code, status, version }: Extract<Rejection, { version: number }>,
+  orderId: string | undefined,
+  more: Members = {},
+): ProblemError {
+  const order = orderId === undefined ? {} : { order: { id: orderId, status, version } };
+  return new ProblemError(code, detail, { members: { ...more, ...order }, headers: { etag: etagOf(version) } });
 }
 
 /** The strong validator of a version of an order. */

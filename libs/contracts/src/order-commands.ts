@@ -1,6 +1,19 @@
 import { z } from 'zod';
 import { Currency, Amount, totalOf } from './money.ts';
-import { Adjustment, Delivery, Order, OrderId, OrderLine, Payment, Reason, Version } from './order.ts';
+import {
+  Adjustment,
+  Carrier,
+  Delivery,
+  LineQuantity,
+  Order,
+  OrderId,
+  OrderLine,
+  Payment,
+  PaymentId,
+  Reason,
+  TrackingCode,
+  Version,
+} from './order.ts';
 import { Rejection } from './rejections.ts';
 import { Metadata, identifier } from './text.ts';
 
@@ -43,6 +56,59 @@ function isWellFormed({ issues }: { issues: readonly unknown[] }): boolean {
 export const CancelOrder = z.strictObject({ reason: Reason.optional() }).meta({ id: 'CancelOrder' });
 export type CancelOrder = z.infer<typeof CancelOrder>;
 
+/** Some or all of an order's lines, each named once. */
+const LineQuantities = z
+  .array(LineQuantity)
+  .min(1)
+  .max(100)
+  .refine((lines) => new Set(lines.map(({ id }) => id)).size === lines.length, 'name a line twice');
+
+/** The body of `POST /v1/orders/{id}/ship`. */
+export const ShipOrder = z
+  .strictObject({
+    carrier: Carrier,
+    trackingCode: TrackingCode,
+    lines: LineQuantities.optional().meta({ description: 'What this shipment holds; all that remains when left out' }),
+  })
+  .meta({ id: 'ShipOrder' });
+export type ShipOrder = z.infer<typeof ShipOrder>;
+
+/** The body of `POST /v1/orders/{id}/deliver`. */
+export const ConfirmDelivery = z.strictObject({}).meta({ id: 'ConfirmDelivery' });
+export type ConfirmDelivery = z.infer<typeof ConfirmDelivery>;
+
+/** The body of `POST /v1/orders/{id}/refund`. */
+export const RefundOrder = z
+  .strictObject({
+    amount: z
+      .int()
+      .min(1)
+      .optional()
+      .meta({ description: 'Minor units; all that remains when lines are left out, too' }),
+    lines: LineQuantities.optional().meta({
+      description: 'Refunded at their unit prices; not together with an amount',
+    }),
+    reason: Reason.optional(),
+  })
+  .refine(({ amount, lines }) => amount === undefined || lines === undefined, {
+    path: ['lines'],
+    error: 'cannot be given together with an amount',
+  })
+  .meta({ id: 'RefundOrder' });
+export type RefundOrder = z.infer<typeof RefundOrder>;
+
+/** The provider took the money: all of the order's total, in its currency. */
+export const RecordPayment = z.strictObject({ paymentId: PaymentId, amount: Amount, currency: Currency });
+export type RecordPayment = z.infer<typeof RecordPayment>;
+
+/** The provider said no. */
+export const RecordDecline = z.strictObject({ reason: Reason });
+export type RecordDecline = z.infer<typeof RecordDecline>;
+
+/** The provider gave back what `order.refund-requested.v1` of this id asked for. */
+export const RecordRefund = z.strictObject({ refundId: z.int().min(1), amount: Amount, currency: Currency });
+export type RecordRefund = z.infer<typeof RecordRefund>;
+
 /**
  * Names one command for ever: a command that is sent again with the id of an earlier one gets the earlier one's answer.
  * The gateway makes it from subject, operation, target order and `Idempotency-Key`; other clients may use any UUID, in letters
@@ -50,18 +116,37 @@ export type CancelOrder = z.infer<typeof CancelOrder>;
  */
 export const CommandId = z.uuid().toLowerCase();
 
-/** What `order.place` carries over RabbitMQ. */
+const addressed = { commandId: CommandId, orderId: OrderId };
+/** Refuses the command when the order has moved on. */
+const conditional = { ...addressed, ifVersion: Version.optional() };
+
+// What travels over RabbitMQ, by the patterns of ORDER_COMMANDS. What payments reports has no version to hold on to: the money
+// has moved, whatever has become of the order.
+
+/** `order.place` */
 export const PlaceOrderMessage = z.strictObject({ commandId: CommandId, body: PlaceOrder });
 export type PlaceOrderMessage = z.infer<typeof PlaceOrderMessage>;
-
-/** What `order.cancel` carries over RabbitMQ; `ifVersion` refuses the command when the order has moved on. */
-export const CancelOrderMessage = z.strictObject({
-  commandId: CommandId,
-  orderId: OrderId,
-  ifVersion: Version.optional(),
-  body: CancelOrder,
-});
+/** `order.cancel` */
+export const CancelOrderMessage = z.strictObject({ ...conditional, body: CancelOrder });
 export type CancelOrderMessage = z.infer<typeof CancelOrderMessage>;
+/** `order.ship` */
+export const ShipOrderMessage = z.strictObject({ ...conditional, body: ShipOrder });
+export type ShipOrderMessage = z.infer<typeof ShipOrderMessage>;
+/** `order.deliver` */
+export const ConfirmDeliveryMessage = z.strictObject({ ...conditional, body: ConfirmDelivery });
+export type ConfirmDeliveryMessage = z.infer<typeof ConfirmDeliveryMessage>;
+/** `order.refund` */
+export const RefundOrderMessage = z.strictObject({ ...conditional, body: RefundOrder });
+export type RefundOrderMessage = z.infer<typeof RefundOrderMessage>;
+/** `order.record-payment` */
+export const RecordPaymentMessage = z.strictObject({ ...addressed, body: RecordPayment });
+export type RecordPaymentMessage = z.infer<typeof RecordPaymentMessage>;
+/** `order.record-decline` */
+export const RecordDeclineMessage = z.strictObject({ ...addressed, body: RecordDecline });
+export type RecordDeclineMessage = z.infer<typeof RecordDeclineMessage>;
+/** `order.record-refund` */
+export const RecordRefundMessage = z.strictObject({ ...addressed, body: RecordRefund });
+export type RecordRefundMessage = z.infer<typeof RecordRefundMessage>;
 
 /** The answer to every command. `replayed` says that the command had been decided before. */
 export const CommandReply = z.discriminatedUnion('outcome', [

@@ -1,6 +1,17 @@
 import { z } from 'zod';
 import { Amount, Currency } from './money.ts';
-import { Adjustment, CancellationCause, Delivery, LineQuantity, OrderLine, Payment, Reason } from './order.ts';
+import {
+  Adjustment,
+  CancellationCause,
+  Carrier,
+  Delivery,
+  LineQuantity,
+  OrderLine,
+  Payment,
+  PaymentId,
+  Reason,
+  TrackingCode,
+} from './order.ts';
 import { Metadata, identifier } from './text.ts';
 
 // The stored event is the published event: these shapes are in the events table and in the log, for ever. They hold ids
@@ -17,12 +28,12 @@ export const OrderPlaced = z.strictObject({
   reference: identifier(64).optional(),
   metadata: Metadata.optional(),
 });
-export const PaymentRecorded = z.strictObject({ paymentId: identifier(64), amount: Amount, currency: Currency });
+export const PaymentRecorded = z.strictObject({ paymentId: PaymentId, amount: Amount, currency: Currency });
 export const PaymentDeclined = z.strictObject({ reason: Reason });
 export const OrderShipped = z.strictObject({
   shipmentId: z.int().min(1),
-  carrier: identifier(64).optional(),
-  trackingCode: identifier(128).optional(),
+  carrier: Carrier.optional(),
+  trackingCode: TrackingCode.optional(),
   lines: z.array(LineQuantity),
   /** True for the shipment after which nothing remains to be shipped. */
   complete: z.boolean(),

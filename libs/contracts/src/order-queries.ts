@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Currency } from './money.ts';
 import { Order, OrderId, OrderStatus, Version } from './order.ts';
 import { ORDER_EVENT_TYPES } from './order-events.ts';
 import { Instant, Position, identifier } from './text.ts';
@@ -13,11 +14,14 @@ export type GetOrder = z.infer<typeof GetOrder>;
 export const GetOrderReply = z.strictObject({ order: Order.nullable() });
 export type GetOrderReply = z.infer<typeof GetOrderReply>;
 
-/** What `order.list` may filter by. */
+/** What `order.list` may filter by. Both times are exclusive. */
 export const OrderFilter = z.strictObject({
   customerId: identifier(64).optional(),
   status: OrderStatus.optional(),
+  currency: Currency.optional(),
   reference: identifier(64).optional(),
+  placedAfter: Instant.optional(),
+  placedBefore: Instant.optional(),
 });
 export type OrderFilter = z.infer<typeof OrderFilter>;
 

@@ -40,18 +40,25 @@ export const Reason = text(500);
 
 /** Some or all of a line of the order, by the line's id. */
 export const LineQuantity = z.strictObject({ id: z.int().min(1), quantity: Quantity }).meta({ id: 'LineQuantity' });
+export type LineQuantity = z.infer<typeof LineQuantity>;
 
-const Paid = z.strictObject({ amount: Amount, paymentId: identifier(64), at: Instant });
+export const Carrier = identifier(64);
+export const TrackingCode = identifier(128);
+/** What the payment provider calls a payment. */
+export const PaymentId = identifier(64);
+
+const Paid = z.strictObject({ amount: Amount, paymentId: PaymentId, at: Instant });
 const Shipment = z.strictObject({
   id: z.int().min(1),
-  carrier: identifier(64).optional(),
-  trackingCode: identifier(128).optional(),
+  carrier: Carrier.optional(),
+  trackingCode: TrackingCode.optional(),
   lines: z.array(LineQuantity),
   at: Instant,
 });
 const Refund = z.strictObject({
   id: z.int().min(1),
   amount: Amount,
+  lines: z.array(LineQuantity).optional(),
   reason: Reason.optional(),
   requestedAt: Instant,
   recordedAt: Instant.optional(),

@@ -1,8 +1,18 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { EventHeaders, LogCheckpoint } from './event-record.ts';
-import { CancelOrderMessage, PlaceOrderMessage } from './order-commands.ts';
+import {
+  CancelOrderMessage,
+  ConfirmDeliveryMessage,
+  PlaceOrderMessage,
+  RecordDeclineMessage,
+  RecordPaymentMessage,
+  RecordRefundMessage,
+  RefundOrderMessage,
+  ShipOrderMessage,
+} from './order-commands.ts';
 import { ORDER_EVENT_TYPES, OrderEvent, OrderPlaced } from './order-events.ts';
 import { ORDER_COMMANDS } from './topology.ts';
+import type { z } from 'zod';
 
 const folder = new URL('./samples/', import.meta.url);
 const sample = (name: string): Record<string, unknown> => JSON.parse(readFileSync(new URL(name, folder), 'utf8'));
@@ -33,9 +43,18 @@ describe('the golden samples', () => {
   });
 
   it('show each command as it travels over RabbitMQ', () => {
-    const schemas = { [ORDER_COMMANDS.place]: PlaceOrderMessage, [ORDER_COMMANDS.cancel]: CancelOrderMessage };
-    for (const [pattern, schema] of Object.entries(schemas)) {
-      const message = sample(`commands/${pattern}.json`);
+    const schemas: Record<keyof typeof ORDER_COMMANDS, z.ZodType> = {
+      place: PlaceOrderMessage,
+      cancel: CancelOrderMessage,
+      ship: ShipOrderMessage,
+      deliver: ConfirmDeliveryMessage,
+      refund: RefundOrderMessage,
+      recordPayment: RecordPaymentMessage,
+      recordDecline: RecordDeclineMessage,
+      recordRefund: RecordRefundMessage,
+    };
+    for (const [command, schema] of Object.entries(schemas)) {
+      const message = sample(`commands/${ORDER_COMMANDS[command as keyof typeof ORDER_COMMANDS]}.json`);
       expect(schema.parse(message)).toEqual(message);
     }
   });

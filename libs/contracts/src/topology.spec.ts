@@ -2,8 +2,8 @@ import { topology } from './topology.ts';
 
 /** Every name of a topology, with its kind: a database and a group may share one. */
 const namesOf = (namespace: string) => {
-  const { databases, queues, topics, groups } = topology(namespace);
-  const kinds = Object.entries({ databases, queues, topics, groups });
+  const { databases, queues, exchanges, topics, groups } = topology(namespace);
+  const kinds = Object.entries({ databases, queues, exchanges, topics, groups });
   return kinds.flatMap(([kind, names]) => Object.values(names).map((name) => `${kind} ${name}`));
 };
 

@@ -1,6 +1,17 @@
 /** The patterns of RabbitMQ request/reply, by the service that answers them. */
-export const ORDER_COMMANDS = { place: 'order.place', cancel: 'order.cancel' } as const;
+export const ORDER_COMMANDS = {
+  place: 'order.place',
+  cancel: 'order.cancel',
+  ship: 'order.ship',
+  deliver: 'order.deliver',
+  refund: 'order.refund',
+  recordPayment: 'order.record-payment',
+  recordDecline: 'order.record-decline',
+  recordRefund: 'order.record-refund',
+} as const;
 export const ORDER_QUERIES = { get: 'order.get', list: 'order.list', events: 'order.events' } as const;
+/** The operator's switch, which orders keeps: `set` is a command, `get` a query. */
+export const INTAKE = { get: 'intake.get', set: 'intake.set' } as const;
 export const ANALYTICS_QUERIES = { summary: 'analytics.summary', revenue: 'analytics.revenue' } as const;
 
 /** Partitions of `order.events`. Another number means a new topic and a rebuild: order ids would move. */
@@ -31,6 +42,10 @@ export function topology(namespace: string) {
       orderCommands: dotted('orders.commands'),
       orderQueries: dotted('orders.queries'),
       analyticsQueries: dotted('analytics.queries'),
+    },
+    exchanges: {
+      /** Fanout: what the operator switches, to every instance of the gateway. */
+      operator: dotted('operator'),
     },
     topics: { orderEvents: dotted(ORDER_EVENTS), orderCheckpoints: dotted(ORDER_CHECKPOINTS) },
     groups: { analytics: dotted('analytics'), analyticsCheckpoints: dotted('analytics-checkpoints') },
