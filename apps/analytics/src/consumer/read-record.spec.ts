@@ -1,8 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
+import { EventVersions } from '@tandem/contracts/event-versions';
 import { ORDER_EVENT_TYPES } from '@tandem/contracts/order-events';
 import { EVENT_BYTES_MAX } from '@tandem/contracts/topology';
 import { someHistories } from '../histories.testing.ts';
 import { Chain, type TestRecord } from '../order-log.testing.ts';
+import { z } from 'zod';
 import { readRecord } from './read-record.ts';
 import { Partition } from './records.testing.ts';
 
@@ -21,12 +23,39 @@ const readWith = (change: Partial<Omit<TestRecord, 'headers'>> & { headers?: Rec
 
 describe('reading a record', () => {
   it('knows every type of event, with its place in the chain', () => {
-    const readings = new Partition('order.events', 0).append(records).records.map(readRecord);
+    const readings = new Partition('order.events', 0).append(records).records.map((record) => readRecord(record));
     const read = readings.map((reading) => (reading.kind === 'event' ? reading.event : undefined));
     expect(read.map((event) => event?.event)).toEqual(events.map(({ event }) => event));
     expect(read.map((event) => event?.at)).toEqual(events.map(({ at }) => at));
     expect(read.map((event) => event?.position)).toEqual(events.map((_, index) => BigInt(index + 1)));
     expect(new Set(read.map((event) => event?.event.type))).toEqual(new Set(ORDER_EVENT_TYPES));
+  });
+
+  it('carries an event of a former version to that of today, and parks one that is not even of the former shape', () => {
+    const versions = new EventVersions([
+      {
+        type: 'order.cancelled.draft',
+        data: z.strictObject({ by: z.string() }),
+        next: 'order.cancelled.v1',
+        upcast: ({ by }: { by: string }, { version }) => ({ cause: 'customer', reason: `${by}, version ${version}` }),
+      },
+    ]);
+    const read = (value: string) => {
+      const headers = { ...second.headers, ce_type: 'order.cancelled.draft' };
+      const [record] = new Partition('order.events', 0).append([{ ...second, headers, value }]).records;
+      return readRecord(record as NonNullable<typeof record>, versions);
+    };
+    expect(read('{"by":"c-42"}')).toMatchObject({
+      kind: 'event',
+      place: { position: 2n, prev: 1n },
+      event: {
+        event: {
+          type: 'order.cancelled.v1',
+          data: { cause: 'customer', reason: `c-42, version ${second.headers['version']}` },
+        },
+      },
+    });
+    expect(read('{"cause":"customer"}')).toMatchObject({ kind: 'unreadable', reason: expect.stringMatching(/by/) });
   });
 
   it.each([

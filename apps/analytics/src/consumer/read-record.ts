@@ -1,5 +1,6 @@
 import { EventHeaders } from '@tandem/contracts/event-record';
-import { ORDER_EVENT_TYPES, eventDataSchema, type OrderEvent } from '@tandem/contracts/order-events';
+import { ORDER_EVENT_VERSIONS } from '@tandem/contracts/event-versions';
+import type { OrderEvent } from '@tandem/contracts/order-events';
 import { EVENT_BYTES_MAX } from '@tandem/contracts/topology';
 import type { KafkaRecord } from '@tandem/transports/kafka/kafka-batch';
 import { z } from 'zod';
@@ -28,13 +29,12 @@ export type Reading =
 
 const PlaceHeaders = EventHeaders.pick({ position: true, prev: true, epoch: true });
 const Subject = EventHeaders.shape.ce_subject;
-const dataSchemas = new Map(ORDER_EVENT_TYPES.map((type) => [type as string, eventDataSchema(type)]));
 
 /** PostgreSQL has no year 0, and the time of an event decides the row that it is counted in. */
 const EARLIEST_MS = Date.parse('0001-01-01T00:00:00.000Z');
 
-/** Reads one record of `order.events`. Never throws: what cannot be read is a reading too. */
-export function readRecord(record: KafkaRecord): Reading {
+/** Reads one record of `order.events`, of whatever version. Never throws: what cannot be read is a reading too. */
+export function readRecord(record: KafkaRecord, versions = ORDER_EVENT_VERSIONS): Reading {
   const headers = EventHeaders.safeParse(record.headers);
   if (!headers.success) return unlessPlaced(record, `its headers are not those of an event: ${summary(headers.error)}`);
   const { position, prev, epoch, version, ce_subject: orderId, ce_type: type, ce_time: time } = headers.data;
@@ -43,7 +43,7 @@ export function readRecord(record: KafkaRecord): Reading {
 
   if (position <= prev)
     return { kind: 'foreign', reason: `its position ${position} does not come after its prev ${prev}` };
-  const schema = dataSchemas.get(type);
+  const schema = versions.schemaOf(type);
   if (schema === undefined) return unreadable(`${type} is an unknown type of event`);
   const at = new Date(time);
   if (at.getTime() < EARLIEST_MS) return unreadable(`its time ${time} lies before the year 1`);
@@ -57,11 +57,8 @@ export function readRecord(record: KafkaRecord): Reading {
   }
   const data = schema.safeParse(json);
   if (!data.success) return unreadable(`its value is not the data of ${type}: ${summary(data.error)}`);
-  return {
-    kind: 'event',
-    place,
-    event: { position, orderId, version, at, event: { type, data: data.data } as OrderEvent },
-  };
+  const event = versions.upcast(type, data.data, { orderId, version, at });
+  return { kind: 'event', place, event: { position, orderId, version, at, event } };
 }
 
 /** A record that has its place in the chain must move the mark, or everything after it would look like a gap. */

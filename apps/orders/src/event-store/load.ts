@@ -1,4 +1,4 @@
-import type { OrderEvent } from '@tandem/contracts/order-events';
+import { ORDER_EVENT_VERSIONS, type EventVersions } from '@tandem/contracts/event-versions';
 import type { StoredRejection } from '@tandem/contracts/rejections';
 import type { ClientBase, Pool } from 'pg';
 import type { Recorded } from '../order/order.ts';
@@ -61,8 +61,12 @@ interface Row {
   at: Date;
 }
 
-/** Reads outcomes, streams and references of one batch in one query. */
-export async function load(db: Pool | ClientBase, wanted: ToLoad): Promise<Loaded> {
+/** Reads outcomes, streams and references of one batch in one query; events of former versions come as those of today. */
+export async function load(
+  db: Pool | ClientBase,
+  wanted: ToLoad,
+  versions: EventVersions = ORDER_EVENT_VERSIONS,
+): Promise<Loaded> {
   const { rows } = await db.query<Row>({
     name: 'load-batch',
     text: LOAD,
@@ -74,13 +78,13 @@ export async function load(db: Pool | ClientBase, wanted: ToLoad): Promise<Loade
     ],
   });
   const loaded: Loaded = { outcomes: new Map(), streams: new Map(), references: new Map() };
-  for (const row of rows) collect(loaded, row);
+  for (const row of rows) collect(loaded, row, versions);
   // Two commands of one batch may have answered with the same order, at different versions: keep each event once.
   for (const [orderId, stream] of loaded.streams) loaded.streams.set(orderId, inOrder(stream));
   return loaded;
 }
 
-function collect({ outcomes, streams, references }: Loaded, row: Row): void {
+function collect({ outcomes, streams, references }: Loaded, row: Row, versions: EventVersions): void {
   switch (row.kind) {
     case 'command': {
       const rejection = row.data === null ? null : (JSON.parse(row.data) as StoredRejection);
@@ -88,7 +92,7 @@ function collect({ outcomes, streams, references }: Loaded, row: Row): void {
       return;
     }
     case 'event': {
-      const event = storedEvent(row);
+      const event = storedEvent(row, versions);
       const stream = streams.get(event.orderId);
       if (stream === undefined) streams.set(event.orderId, [event]);
       else stream.push(event);
@@ -99,10 +103,10 @@ function collect({ outcomes, streams, references }: Loaded, row: Row): void {
   }
 }
 
-function storedEvent(row: Row): Stored {
-  const event = { type: row.text, data: JSON.parse(row.data) } as OrderEvent;
+function storedEvent({ text: type, data, at, ...row }: Row, versions: EventVersions): Stored {
   const [orderId, version] = [row.order_id as string, row.version as number];
-  return { ...event, orderId, version, at: row.at.toISOString(), position: Number(row.position) };
+  const event = versions.upcast(type, JSON.parse(data), { orderId, version, at });
+  return { ...event, orderId, version, at: at.toISOString(), position: Number(row.position) };
 }
 
 function inOrder(stream: Stored[]): Stored[] {

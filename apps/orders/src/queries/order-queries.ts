@@ -1,3 +1,4 @@
+import { ORDER_EVENT_VERSIONS } from '@tandem/contracts/event-versions';
 import type { Order, OrderState } from '@tandem/contracts/order';
 import type {
   GetOrder,
@@ -67,7 +68,9 @@ export class OrderQueries {
                from events where order_id = $1 and version > $2 order by version limit $3`,
       values: [orderId, afterVersion, limit + 1],
     });
-    const events = rows.slice(0, limit).map(({ position, version, type, at, data }) => {
+    const events = rows.slice(0, limit).map(({ position, version, at, ...stored }) => {
+      // Whoever asks knows the types of today.
+      const { type, data } = ORDER_EVENT_VERSIONS.upcast(stored.type, stored.data, { orderId, version, at });
       return { position: Number(position), orderId, version, type, time: at.toISOString(), data };
     });
     const found = events.length > 0 || (await this.get({ orderId })).order !== null;
