@@ -12,6 +12,7 @@ import {
   ShipOrderMessage,
 } from './order-commands.ts';
 import { OrderEvent, OrderPlaced } from './order-events.ts';
+import { AuthoriseJob, PAYMENT_JOBS, RefundJob } from './payment-jobs.ts';
 import { ORDER_COMMANDS } from './topology.ts';
 import type { z } from 'zod';
 
@@ -65,6 +66,14 @@ describe('the golden samples', () => {
     for (const [command, schema] of Object.entries(schemas)) {
       const message = sample(`commands/${ORDER_COMMANDS[command as keyof typeof ORDER_COMMANDS]}.json`);
       expect(schema.parse(message)).toEqual(message);
+    }
+  });
+
+  it('show each payment job', () => {
+    const schemas = { [PAYMENT_JOBS.authorise]: AuthoriseJob, [PAYMENT_JOBS.refund]: RefundJob };
+    for (const [kind, schema] of Object.entries(schemas)) {
+      const job = sample(`jobs/${kind}.json`);
+      expect(schema.parse(job)).toEqual(job);
     }
   });
 });

@@ -42,8 +42,24 @@ export function topology(namespace: string) {
       orderCommands: dotted('orders.commands'),
       orderQueries: dotted('orders.queries'),
       analyticsQueries: dotted('analytics.queries'),
+      paymentsCard: dotted('payments.card'),
+      paymentsCardExpress: dotted('payments.card.express'),
+      paymentsInvoice: dotted('payments.invoice'),
+      paymentsInvoiceExpress: dotted('payments.invoice.express'),
+      // Where a failed job waits, by milliseconds: a queue cannot be given another time later, so the time is in its name.
+      paymentsRetry1000: dotted('payments.retry.1000'),
+      paymentsRetry2000: dotted('payments.retry.2000'),
+      paymentsRetry4000: dotted('payments.retry.4000'),
+      paymentsRetry8000: dotted('payments.retry.8000'),
+      paymentsRetry16000: dotted('payments.retry.16000'),
+      /** Where the broker puts a job that was returned too often. */
+      paymentsDead: dotted('payments.dead'),
     },
     exchanges: {
+      /** Direct: jobs by kind. */
+      paymentJobs: dotted('payments.jobs'),
+      /** Headers: all jobs, by payment method and delivery. */
+      paymentsByMethod: dotted('payments.by-method'),
       /** Fanout: what the operator switches, to every instance of the gateway. */
       operator: dotted('operator'),
     },
