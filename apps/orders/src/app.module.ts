@@ -5,6 +5,8 @@ import { createPool } from '@tandem/postgres/pool';
 import { Health, type Check } from '@tandem/telemetry/health';
 import { HealthController } from '@tandem/telemetry/health.controller';
 import type { Logger } from '@tandem/telemetry/logger';
+import { Parked, parkedController } from '@tandem/transports/rabbitmq/parked.controller';
+import { ParkedMessages } from '@tandem/transports/rabbitmq/parked-messages';
 import { RabbitMqServer } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import type { Pool } from 'pg';
 import type { Config } from './config.ts';
@@ -13,7 +15,6 @@ import { GroupCommit } from './event-store/group-commit.ts';
 import { Relay } from './followers/relay.ts';
 import { CommandHandler } from './order/command-handler.ts';
 import { OrderController } from './order/order.controller.ts';
-import { park } from './parking.ts';
 import { OrderQueries } from './queries/order-queries.ts';
 import { QueriesController } from './queries/queries.controller.ts';
 import { checkParked, checkPublished } from './readiness.ts';
@@ -25,6 +26,7 @@ export class Orders {
   readonly queryPool: Pool;
   readonly relay: Relay;
   readonly commits: GroupCommit;
+  readonly parked: ParkedMessages;
   readonly commandServer: RabbitMqServer;
   readonly queryServer: RabbitMqServer;
   readonly health = new Health('orders');
@@ -71,15 +73,22 @@ export class Orders {
       retryPauseMs: 50,
       onAppended: () => this.relay.wake(),
     });
-    const parkInOrders = (message: Parameters<typeof park>[1]) => park(this.commandPool, message);
+    const parked = { service: 'orders', table: 'parked', url: config.RABBITMQ_URL } as const;
+    this.parked = new ParkedMessages({ ...parked, pool: this.queryPool });
     const serve = (queue: string, prefetchCount: number) =>
-      new RabbitMqServer({ url: config.RABBITMQ_URL, queue, name: queue, prefetchCount, park: parkInOrders });
+      new RabbitMqServer({
+        url: config.RABBITMQ_URL,
+        queue,
+        name: queue,
+        prefetchCount,
+        park: (message) => this.parked.park(message),
+      });
     this.commandServer = serve(this.names.queues.orderCommands, config.ORDERS_PREFETCH);
     this.queryServer = serve(this.names.queues.orderQueries, config.ORDERS_PREFETCH);
     this.health.add('rabbitmq', () => this.#rabbitMq());
     this.health.add('postgres', () => this.#postgres());
     this.health.add('relay', () => this.#relay());
-    this.health.add('parked', () => checkParked(this.queryPool).catch(notLooked));
+    this.health.add('parked', () => checkParked(this.parked).catch(notLooked));
   }
 
   /** After the servers have stopped taking: finishes what was taken, then lets go of the servers it used. */
@@ -116,10 +125,11 @@ export class AppModule {
   static of(orders: Orders): DynamicModule {
     return {
       module: AppModule,
-      controllers: [OrderController, QueriesController, HealthController],
+      controllers: [OrderController, QueriesController, parkedController('orders'), HealthController],
       providers: [
         { provide: CommandHandler, useValue: new CommandHandler(orders.commits) },
         { provide: OrderQueries, useValue: new OrderQueries(orders.queryPool) },
+        { provide: Parked, useValue: orders.parked },
         { provide: Health, useValue: orders.health },
       ],
     };

@@ -2,11 +2,11 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createPool } from '@tandem/postgres/pool';
 import { temporaryDatabase, type TemporaryDatabase } from '@tandem/postgres/temporary-database';
+import { ParkedMessages, type MessageToPark } from '@tandem/transports/rabbitmq/parked-messages';
 import type { Pool } from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import { readConfig } from './config.ts';
 import { FOLLOWER } from './followers/relay.ts';
-import { park } from './parking.ts';
 import { checkParked, checkPublished } from './readiness.ts';
 
 let database: TemporaryDatabase;
@@ -56,10 +56,14 @@ describe('the readiness of orders', () => {
     expect(await checkPublished(pool)).toEqual({ status: 'ok' });
   });
 
-  it('tells of parked messages', async () => {
-    expect(await checkParked(pool)).toEqual({ status: 'ok' });
-    const properties = { headers: {} } as Parameters<typeof park>[1]['properties'];
-    await park(pool, { queue: 'orders.commands', reason: 'not JSON', content: Buffer.from('x'), properties });
-    expect(await checkParked(pool)).toEqual({ status: 'degraded', reason: '1 parked' });
+  it('tells of parked messages, until something was done with them', async () => {
+    const url = readConfig().RABBITMQ_URL;
+    const parked = new ParkedMessages({ pool, service: 'orders', table: 'parked', url });
+    expect(await checkParked(parked)).toEqual({ status: 'ok' });
+    const properties = { headers: {} } as MessageToPark['properties'];
+    await parked.park({ queue: 'orders.commands', reason: 'not JSON', content: Buffer.from('x'), properties });
+    expect(await checkParked(parked)).toEqual({ status: 'degraded', reason: '1 parked' });
+    await parked.drop({ id: 'orders-1', by: 'somebody', reason: 'rubbish' });
+    expect(await checkParked(parked)).toEqual({ status: 'ok' });
   });
 });

@@ -1,4 +1,5 @@
 import type { Check } from '@tandem/telemetry/health';
+import type { ParkedMessages } from '@tandem/transports/rabbitmq/parked-messages';
 import type { Pool } from 'pg';
 import { FOLLOWER } from './followers/relay.ts';
 
@@ -22,8 +23,7 @@ export async function checkPublished(pool: Pool): Promise<Check> {
 }
 
 /** Whether messages were taken off their queue that nobody could read or run: somebody has to look. */
-export async function checkParked(pool: Pool): Promise<Check> {
-  const { rows } = await pool.query<{ count: bigint }>({ name: 'count-parked', text: 'select count(*) from parked' });
-  const count = rows[0]?.count ?? 0n;
-  return count === 0n ? { status: 'ok' } : { status: 'degraded', reason: `${count} parked` };
+export async function checkParked(parked: ParkedMessages): Promise<Check> {
+  const count = await parked.waiting();
+  return count === 0 ? { status: 'ok' } : { status: 'degraded', reason: `${count} parked` };
 }

@@ -1,0 +1,164 @@
+import { randomUUID } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { createPool } from '@tandem/postgres/pool';
+import { temporaryDatabase, type TemporaryDatabase } from '@tandem/postgres/temporary-database';
+import { ParkedMessages, type MessageToPark } from '@tandem/transports/rabbitmq/parked-messages';
+import { BATCH_CONTENT_TYPE } from '@tandem/transports/rabbitmq/wire';
+import { connect, type Channel, type ChannelModel, type GetMessage } from 'amqplib';
+import type { Pool } from 'pg';
+import { readConfig } from './config.ts';
+
+const { POSTGRES_URL, RABBITMQ_URL } = readConfig();
+const queue = `orders-test-${randomUUID()}.commands`;
+let database: TemporaryDatabase;
+let pool: Pool;
+let parked: ParkedMessages;
+let connection: ChannelModel;
+let channel: Channel;
+
+beforeAll(async () => {
+  database = await temporaryDatabase(POSTGRES_URL, fileURLToPath(new URL('../migrations', import.meta.url)));
+  pool = createPool({
+    url: database.url,
+    name: 'test',
+    connectionsMax: 4,
+    connectTimeoutMs: 1_000,
+    statementTimeoutMs: 3_000,
+    lockTimeoutMs: 3_000,
+    idleInTransactionTimeoutMs: 3_000,
+    onIdleError: () => undefined,
+  });
+  parked = new ParkedMessages({ pool, service: 'orders', table: 'parked', url: RABBITMQ_URL });
+  connection = await connect(RABBITMQ_URL);
+  channel = await connection.createChannel();
+  await channel.assertQueue(queue, { durable: true });
+});
+beforeEach(async () => {
+  await pool.query('truncate parked, parked_acts restart identity');
+  await channel.purgeQueue(queue);
+});
+afterAll(async () => {
+  await channel?.deleteQueue(queue);
+  await connection?.close();
+  await pool?.end();
+  await database?.drop();
+});
+
+const park = (content: string | Buffer, more: Partial<MessageToPark> = {}) =>
+  parked.park({
+    queue,
+    reason: 'not JSON in UTF-8',
+    content: Buffer.from(content),
+    properties: { headers: { tenant: 'a\u0000b' }, replyTo: 'amq.gone', expiration: '5000' } as never,
+    ...more,
+  });
+const by = 'somebody';
+const REQUEST = JSON.stringify({ pattern: 'order.place', data: { customerId: 'c-1' }, id: 'x' });
+const take = () => channel.get(queue, { noAck: true }) as Promise<GetMessage | false>;
+
+describe('a parked message', () => {
+  it('is shown with what it holds, why it is there and what was done with it', async () => {
+    await park('{"pattern":', { attempts: 5, firstFailedAt: new Date(0), orderId: 'o-1', type: 'order.place' });
+    expect(await parked.redrive({ ids: ['orders-1'], by, reason: 'worth a try' })).toEqual([
+      { id: 'orders-1', outcome: 'refused', detail: 'it still cannot be read: not JSON in UTF-8' },
+    ]);
+    expect(await parked.show('orders-1')).toEqual({
+      id: 'orders-1',
+      service: 'orders',
+      broker: 'rabbitmq',
+      source: queue,
+      orderId: 'o-1',
+      type: 'order.place',
+      reason: 'not JSON in UTF-8',
+      attempts: 5,
+      firstFailedAt: '1970-01-01T00:00:00.000Z',
+      parkedAt: expect.any(String),
+      state: 'parked',
+      headers: { headers: { tenant: 'a\u0000b' }, replyTo: 'amq.gone', expiration: '5000' },
+      content: { bytes: 11, encoding: 'utf-8', text: '{"pattern":' },
+      acts: [
+        {
+          act: 'redrive',
+          outcome: 'refused',
+          by,
+          reason: 'worth a try',
+          detail: 'it still cannot be read: not JSON in UTF-8',
+          at: expect.any(String),
+        },
+      ],
+    });
+    expect(await parked.show('orders-2')).toBeNull();
+    expect(await parked.show('analytics-1')).toBeNull();
+  });
+
+  it('of bytes is shown in base64, and a long one in part', async () => {
+    await park(Buffer.from([0xff, 0]));
+    await park('a'.repeat(20_000));
+    expect((await parked.show('orders-1'))?.content).toEqual({ bytes: 2, encoding: 'base64', text: '/wA=' });
+    const long = (await parked.show('orders-2'))?.content;
+    expect([long?.bytes, long?.text.length]).toEqual([20_000, 16_384]);
+  });
+
+  it('goes back to its queue as an event, for nobody waits for an answer any more, and is listed no more', async () => {
+    await park(REQUEST);
+    expect(await parked.redrive({ ids: ['orders-1', 'orders-7'], by })).toEqual([
+      { id: 'orders-1', outcome: 'done' },
+      { id: 'orders-7', outcome: 'not_found' },
+    ]);
+    const message = await take();
+    if (message === false) throw new Error('The queue is empty.');
+    expect([message.content.toString(), message.properties.replyTo, message.properties.expiration]).toEqual([
+      REQUEST,
+      undefined,
+      undefined,
+    ]);
+    expect(await parked.waiting()).toBe(0);
+    expect(await parked.show('orders-1')).toMatchObject({
+      state: 'redriven',
+      acts: [{ act: 'redrive', outcome: 'done' }],
+    });
+    expect(await parked.redrive({ ids: ['orders-1'], by })).toEqual([
+      { id: 'orders-1', outcome: 'settled', state: 'redriven' },
+    ]);
+    expect(await take()).toBe(false);
+  });
+
+  it('that was one item of a batch goes back as a message of its own', async () => {
+    await park(REQUEST, { properties: { contentType: BATCH_CONTENT_TYPE, headers: {} } as never });
+    await parked.redrive({ ids: ['orders-1'], by });
+    expect(await take()).toMatchObject({ properties: { contentType: 'application/json' } });
+  });
+
+  it('stays where it is when its queue is gone', async () => {
+    await park(REQUEST, { queue: `${queue}.gone` });
+    expect(await parked.redrive({ ids: ['orders-1'], by })).toMatchObject([
+      { outcome: 'refused', detail: expect.stringContaining('.gone') },
+    ]);
+    expect(await parked.waiting()).toBe(1);
+  });
+
+  it('is dropped once, with the reason, also by several at the same time', async () => {
+    await park('rubbish');
+    const drop = { id: 'orders-1', by, reason: 'a test of somebody' };
+    const outcomes = await Promise.all([parked.drop(drop), parked.drop(drop), parked.drop(drop)]);
+    expect(outcomes.map(({ outcome }) => outcome).sort()).toEqual(['done', 'settled', 'settled']);
+    expect((await parked.show('orders-1'))?.acts).toMatchObject([{ act: 'drop', reason: 'a test of somebody', by }]);
+    expect(await parked.drop({ ...drop, id: 'orders-9' })).toEqual({ id: 'orders-9', outcome: 'not_found' });
+  });
+});
+
+describe('the list', () => {
+  it('shows what waits, newest first, page by page, and what was settled when asked', async () => {
+    for (let n = 0; n < 5; n += 1) await park(`rubbish ${n}`, n === 4 ? { queue: 'elsewhere' } : {});
+    await parked.drop({ id: 'orders-2', by, reason: 'why not' });
+    const ids = async (query: Parameters<ParkedMessages['list']>[0]) => {
+      const { parked: page, more } = await parked.list(query);
+      return [page.map(({ id }) => id), more];
+    };
+    expect(await ids({ filter: {}, limit: 2 })).toEqual([['orders-5', 'orders-4'], true]);
+    expect(await ids({ filter: {}, limit: 2, before: 'orders-4' })).toEqual([['orders-3', 'orders-1'], false]);
+    expect(await ids({ filter: { source: 'elsewhere' }, limit: 2 })).toEqual([['orders-5'], false]);
+    expect(await ids({ filter: { state: 'dropped' }, limit: 2 })).toEqual([['orders-2'], false]);
+  });
+});
