@@ -12,6 +12,8 @@ import { Health, type Check } from '@tandem/telemetry/health';
 import { HealthController } from '@tandem/telemetry/health.controller';
 import type { Logger } from '@tandem/telemetry/logger';
 import { KafkaBatchServer } from '@tandem/transports/kafka/kafka-batch-server';
+import { Parked, parkedController } from '@tandem/transports/rabbitmq/parked.controller';
+import { ParkedMessages } from '@tandem/transports/rabbitmq/parked-messages';
 import { RabbitMqServer } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import type { Pool } from 'pg';
 import { CheckpointsController } from './checkpoints/checkpoints.controller.ts';
@@ -21,6 +23,8 @@ import { EventCounter } from './consumer/event-counter.ts';
 import { rewound } from './consumer/offsets.ts';
 import { OrderEventsController } from './consumer/order-events.controller.ts';
 import { analyticsUrl } from './database.ts';
+import { ParkedInAnalytics } from './parked/parked-in-analytics.ts';
+import { ParkedRecords } from './parked/parked-records.ts';
 import { PROJECTIONS } from './projections/projections.ts';
 import { AnalyticsQueriesController } from './queries/analytics-queries.controller.ts';
 import { AnalyticsQueries } from './queries/analytics-queries.ts';
@@ -39,6 +43,8 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
   readonly progress: Progress;
   readonly counter: EventCounter;
   readonly queries: AnalyticsQueries;
+  readonly parkedMessages: ParkedMessages;
+  readonly parked: Parked;
   readonly eventServer: KafkaBatchServer;
   readonly checkpointServer: KafkaBatchServer;
   readonly queryServer: RabbitMqServer;
@@ -72,6 +78,10 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
     this.progress = new Progress(this.queryPool, topics.orderEvents);
     this.counter = new EventCounter(this.counterPool, PROJECTIONS, () => this.progress.changed());
     this.queries = new AnalyticsQueries(this.queryPool, topics.orderEvents, this.progress);
+    const messages = { service: 'analytics', table: 'parked_messages', url: config.RABBITMQ_URL } as const;
+    this.parkedMessages = new ParkedMessages({ ...messages, pool: this.queryPool });
+    const records = new ParkedRecords(this.queryPool, topics.orderEvents, PROJECTIONS);
+    this.parked = new ParkedInAnalytics(records, this.parkedMessages);
     const brokers = config.KAFKA_BROKERS;
     this.eventServer = new KafkaBatchServer({
       brokers,
@@ -96,6 +106,7 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
       queue: queues.analyticsQueries,
       name: queues.analyticsQueries,
       prefetchCount: config.ANALYTICS_PREFETCH,
+      park: (message) => this.parkedMessages.park(message),
     });
     this.#lagMax = BigInt(config.ANALYTICS_LAG_MAX);
     this.health.add('kafka', () => this.#kafka());
@@ -175,8 +186,13 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
   }
 
   async #parked(): Promise<Check> {
-    const parked = await this.queries.parked().catch(() => 0);
-    return parked === 0 ? { status: 'ok' } : { status: 'degraded', reason: `${parked} records are parked` };
+    const records = await this.queries.parked().catch(() => 0);
+    const messages = await this.parkedMessages.waiting().catch(() => 0);
+    const reasons = [
+      ...(records > 0 ? [`${records} records are parked`] : []),
+      ...(messages > 0 ? [`${messages} messages of the queue are parked`] : []),
+    ];
+    return reasons.length === 0 ? { status: 'ok' } : { status: 'degraded', reason: reasons.join('; ') };
   }
 }
 
@@ -186,12 +202,19 @@ export class AppModule {
   static of(analytics: Analytics): DynamicModule {
     return {
       module: AppModule,
-      controllers: [OrderEventsController, CheckpointsController, AnalyticsQueriesController, HealthController],
+      controllers: [
+        OrderEventsController,
+        CheckpointsController,
+        AnalyticsQueriesController,
+        parkedController('analytics'),
+        HealthController,
+      ],
       providers: [
         { provide: Analytics, useValue: analytics },
         { provide: EventCounter, useValue: analytics.counter },
         { provide: Progress, useValue: analytics.progress },
         { provide: AnalyticsQueries, useValue: analytics.queries },
+        { provide: Parked, useValue: analytics.parked },
         { provide: Health, useValue: analytics.health },
       ],
     };

@@ -26,7 +26,7 @@ try {
   const keys = await parkedKeys(pool, topic, values.order);
   if (keys.length === 0) console.log(`Nothing of ${values.order ?? 'any order'} is parked.`);
   for (const key of keys) {
-    const { counted, left, reason } = await redrive(pool, topic, key, PROJECTIONS);
+    const { counted, left, reason } = await redrive(pool, topic, key, PROJECTIONS, { by: 'analytics:redrive' });
     const why = reason === undefined ? '' : `: ${reason}`;
     console.log(`${key.orderId} in partition ${key.partition}: ${counted} counted, ${left} left${why}`);
     if (left > 0) process.exitCode = 1;

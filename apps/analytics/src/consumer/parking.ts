@@ -12,7 +12,8 @@ export const PARKED_IN_WINDOW_MAX = 100;
 export async function parkedOrders(client: PoolClient, topic: string, partition: number): Promise<Set<string>> {
   const { rows } = await client.query<{ order_id: string }>({
     name: 'parked-orders',
-    text: 'select distinct order_id from parked where topic = $1 and partition = $2 and order_id is not null',
+    text: `select distinct order_id from parked
+            where topic = $1 and partition = $2 and order_id is not null and settled_as is null`,
     values: [topic, partition],
   });
   return new Set(rows.map(({ order_id }) => order_id));
@@ -29,7 +30,7 @@ export async function parkingLeft(
     name: 'parking-left',
     text: `select count(distinct order_id) + count(*) filter (where order_id is null) as orders,
                   count(*) filter (where partition = $2 and "offset" between $3 - $4::bigint and $3) as in_window
-             from parked where topic = $1 and cause <> 'behind'`,
+             from parked where topic = $1 and cause <> 'behind' and settled_as is null`,
     values: [topic, partition, offset, PARKING_WINDOW_RECORDS],
   });
   const { orders = 0n, in_window: inWindow = 0n } = rows[0] ?? {};
@@ -38,7 +39,8 @@ export async function parkingLeft(
 
 /**
  * Writes records as rows, in their order, and returns how many were new: strangers' records have no position by which a
- * second reading of the same stretch could be told from the first.
+ * second reading of the same stretch could be told from the first, so each is known by what lay at its offset, also when it
+ * was dropped since.
  */
 export async function park(
   client: PoolClient,
@@ -59,7 +61,7 @@ export async function park(
             where t.cause <> 'foreign' or not exists (
                     select 1 from parked p
                      where p.topic = $1 and p.partition = $2 and p."offset" = t."offset" and p.cause = 'foreign'
-                       and p.value is not distinct from t.value)
+                       and p.logged_at = t.logged_at and p.value is not distinct from t.value)
             order by t.n`,
     values: [
       topic,
@@ -79,18 +81,25 @@ export async function park(
   return rowCount ?? 0;
 }
 
-/** Where records wait that share an order: in the partition of their order, unless a stranger chose another. */
-export interface ParkedKey {
-  partition: number;
-  orderId: string;
+/** What waits together: the records of an order, in the partition of it unless a stranger chose another; or one of no order. */
+export type ParkedKey = { partition: number; orderId: string } | { partition: number; row: bigint };
+
+/** Who does something with parked records, and why. */
+export interface Acting {
+  by: string;
+  reason?: string | undefined;
 }
 
-/** All that waits, or what waits of one order. */
-export async function parkedKeys(pool: Pool, topic: string, orderId?: string): Promise<ParkedKey[]> {
+/** Of all orders of which something waits, or of one. */
+export async function parkedKeys(
+  pool: Pool,
+  topic: string,
+  orderId?: string,
+): Promise<{ partition: number; orderId: string }[]> {
   const { rows } = await pool.query<{ partition: number; order_id: string }>({
     name: 'parked-keys',
     text: `select partition, order_id from parked
-            where topic = $1 and order_id is not null and ($2::text is null or order_id = $2)
+            where topic = $1 and order_id is not null and ($2::text is null or order_id = $2) and settled_as is null
             group by partition, order_id order by min(id)`,
     values: [topic, orderId ?? null],
   });
@@ -101,7 +110,7 @@ export async function parkedKeys(pool: Pool, topic: string, orderId?: string): P
 export async function firstParked(
   client: PoolClient,
   topic: string,
-  { partition, orderId }: ParkedKey,
+  key: ParkedKey,
   recordsMax: number,
 ): Promise<{ id: bigint; record: KafkaRecord }[]> {
   const { rows } = await client.query<{
@@ -114,51 +123,68 @@ export async function firstParked(
   }>({
     name: 'first-parked',
     text: `select id, "offset", key, value, headers, logged_at from parked
-            where topic = $1 and partition = $2 and order_id = $3 order by position limit $4`,
-    values: [topic, partition, orderId, recordsMax],
+            where topic = $1 and partition = $2 and (order_id = $3 or id = $4) and cause <> 'foreign' and settled_as is null
+            order by position limit $5`,
+    values: [topic, ...keyValues(key), recordsMax],
   });
   return rows.map(({ id, offset, key, value, headers, logged_at: timestamp }) => {
     return { id, record: { offset, key, value, headers, timestamp } };
   });
 }
 
-/** Takes records off, in the transaction that has counted them and holds the lock of their partition's row. */
-export async function unpark(
+/**
+ * Settles records, in the transaction that holds the lock of their partition's row, and has counted those that are redriven.
+ * Returns how many had waited.
+ */
+export async function settle(
   client: PoolClient,
   topic: string,
   partition: number,
   ids: readonly bigint[],
-): Promise<void> {
-  await client.query({
-    name: 'unpark',
-    text: `with gone as (delete from parked where id = any($3::bigint[]) returning 1)
-           update consumer_offsets set parked = parked - (select count(*) from gone) where topic = $1 and partition = $2`,
-    values: [topic, partition, ids],
+  settledAs: 'redriven' | 'dropped',
+  { by, reason }: Acting,
+): Promise<number> {
+  const { rows } = await client.query<{ settled: bigint }>({
+    name: 'settle-parked',
+    text: `with settled as (
+             update parked set settled_as = $4, settled_at = now()
+              where topic = $1 and partition = $2 and id = any($3::bigint[]) and settled_as is null returning id
+           ), acts as (
+             insert into parked_acts (parked_id, act, outcome, subject, reason)
+             select id, case $4 when 'dropped' then 'drop' else 'redrive' end, 'done', $5, $6 from settled
+           ), fewer as (
+             update consumer_offsets set parked = parked - (select count(*) from settled) where topic = $1 and partition = $2
+           )
+           select count(*) as settled from settled`,
+    values: [topic, partition, ids, settledAs, by, reason ?? null],
   });
+  return Number(rows[0]?.settled ?? 0n);
 }
 
 /** Notes why a record stays, which may have been parked for another reason, or for being behind one that is gone. */
-export async function keepParked(client: PoolClient, id: bigint, reason: string): Promise<void> {
+export async function keepParked(client: PoolClient, id: bigint, why: string, { by, reason }: Acting): Promise<void> {
   await client.query({
     name: 'keep-parked',
-    text: "update parked set cause = 'unreadable', reason = $2 where id = $1",
-    values: [id, storable(reason, 500)],
+    text: `with kept as (update parked set cause = 'unreadable', reason = $2 where id = $1)
+           insert into parked_acts (parked_id, act, outcome, subject, reason, detail)
+           values ($1, 'redrive', 'refused', $3, $4, $2)`,
+    values: [id, storable(why, 500), by, reason ?? null],
   });
 }
 
 /** How many records of a key wait. */
-export async function countParked(
-  client: PoolClient,
-  topic: string,
-  { partition, orderId }: ParkedKey,
-): Promise<number> {
+export async function countParked(client: PoolClient, topic: string, key: ParkedKey): Promise<number> {
   const { rows } = await client.query<{ count: bigint }>({
     name: 'count-parked',
-    text: 'select count(*) from parked where topic = $1 and partition = $2 and order_id = $3',
-    values: [topic, partition, orderId],
+    text: `select count(*) from parked
+            where topic = $1 and partition = $2 and (order_id = $3 or id = $4) and settled_as is null`,
+    values: [topic, ...keyValues(key)],
   });
   return Number(rows[0]?.count ?? 0n);
 }
+
+const keyValues = (key: ParkedKey) =>
+  'orderId' in key ? [key.partition, key.orderId, null] : [key.partition, null, key.row];
 
 /** PostgreSQL stores no NUL, and a stranger may write anything. The whole of it stays in `headers` and `value`. */
 function storable(text: string | null, lengthMax: number): string | null {

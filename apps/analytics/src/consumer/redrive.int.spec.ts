@@ -8,6 +8,7 @@ import { orderCounts } from '../projections/order-counts.ts';
 import type { Projection } from '../projections/projection.ts';
 import { PROJECTIONS } from '../projections/projections.ts';
 import { AnalyticsQueries } from '../queries/analytics-queries.ts';
+import { ParkedRecords } from '../parked/parked-records.ts';
 import { recount } from '../recount.testing.ts';
 import { EventCounter } from './event-counter.ts';
 import { parkedKeys } from './parking.ts';
@@ -57,9 +58,10 @@ const mend = ({ orderId, version, event }: TestEvent) =>
     String(version),
     Buffer.from(JSON.stringify(event.data)),
   ]);
+const acting = { by: 'somebody' };
 const redriveOrder = async (orderId: string) => {
   const keys = await parkedKeys(database.pool, TOPIC, orderId);
-  return Promise.all(keys.map((key) => redrive(database.pool, TOPIC, key, PROJECTIONS)));
+  return Promise.all(keys.map((key) => redrive(database.pool, TOPIC, key, PROJECTIONS, acting)));
 };
 
 describe('redriving', () => {
@@ -133,7 +135,7 @@ describe('redriving', () => {
     await mend(first);
     const failing: Projection = { ...orderCounts, apply: () => Promise.reject(new Error('full disk')) };
     const key = { partition: 0, orderId: first.orderId };
-    await expect(redrive(database.pool, TOPIC, key, [...PROJECTIONS, failing])).rejects.toThrow('full disk');
+    await expect(redrive(database.pool, TOPIC, key, [...PROJECTIONS, failing], acting)).rejects.toThrow('full disk');
     await expectCounted([], 4);
   });
 
@@ -144,5 +146,82 @@ describe('redriving', () => {
     await mend(long[0] as TestEvent);
     expect(await redriveOrder(long[0]?.orderId ?? '')).toEqual([{ counted: long.length, left: 0, reason: undefined }]);
     await expectCounted(long, 0);
+  });
+});
+
+describe('dropping', () => {
+  const mine = historyOf(crypto.randomUUID(), [placed('EUR', 100), paid('EUR', 100), shipped(true)]);
+  const records = () => new ParkedRecords(database.pool, TOPIC, PROJECTIONS);
+  const ids = async () => (await records().list({ filter: {}, limit: 100 })).parked.map(({ id }) => id).reverse();
+  const by = 'somebody';
+
+  it('gives one event of an order up, whose later ones are counted then, in order, without it', async () => {
+    await count(logOf(mine, [1]));
+    const [second = '', third = ''] = await ids();
+    expect(await records().redrive({ ids: [third], by })).toMatchObject([
+      { id: third, outcome: 'refused', detail: expect.stringContaining('not JSON') },
+    ]);
+    expect(await records().drop({ id: second, by, reason: 'lost for good' })).toEqual({ id: second, outcome: 'done' });
+    await expectCounted(mine.slice(0, 1), 1);
+    expect(await records().redrive({ ids: [third, second], by })).toEqual([
+      { id: third, outcome: 'done' },
+      { id: second, outcome: 'settled', state: 'dropped' },
+    ]);
+    await expectCounted([mine[0] as TestEvent, mine[2] as TestEvent], 0);
+    expect(await records().show(second)).toMatchObject({
+      state: 'dropped',
+      content: { text: 'poison' },
+      acts: [
+        { act: 'redrive', outcome: 'refused', by },
+        { act: 'drop', outcome: 'done', by, reason: 'lost for good' },
+      ],
+    });
+    expect((await records().show(third))?.acts).toMatchObject([{ act: 'redrive', outcome: 'done', by }]);
+  });
+
+  it('happens once, though several drop and redrive while the partition is counted', async () => {
+    const chain = new Chain(1);
+    const log = logOf(mine, [0], chain);
+    await count(log);
+    const more = historyOf(crypto.randomUUID(), [placed('USD', 3)]);
+    const from = log.end;
+    log.append(chain.records(more));
+    const [first = ''] = await ids();
+    const drop = { id: first, by, reason: 'rubbish' };
+    const [, ...outcomes] = await Promise.all([
+      count(log, from),
+      records().drop(drop),
+      records().drop(drop),
+      records()
+        .redrive({ ids: [first], by })
+        .then(([outcome]) => outcome),
+    ]);
+    expect(outcomes.filter((outcome) => outcome?.outcome === 'done')).toHaveLength(1);
+    const { rows } = await database.pool.query(
+      `select parked = (select count(*) from parked p where p.partition = o.partition and settled_as is null) as agrees
+         from consumer_offsets o`,
+    );
+    expect(rows).toEqual([{ agrees: true }]);
+  });
+
+  it("of a stranger's record lasts, though a search reads its offset again; another record there is parked", async () => {
+    const readable = new Chain(1).records(mine.slice(0, 1));
+    const log = new Partition(TOPIC, 0).append(readable);
+    const stranger = { key: null, value: '{}', headers: { position: '9' } };
+    log.append([stranger]);
+    await count(log);
+    await expectCounted(mine.slice(0, 1), 1);
+    const [id = ''] = await ids();
+    expect(await records().redrive({ ids: [id], by })).toMatchObject([{ outcome: 'refused' }]);
+    await records().drop({ id, by, reason: 'of a test' });
+    const searched = () => database.pool.query('update consumer_offsets set next_offset = 0');
+    await searched();
+    await count(log);
+    await expectCounted(mine.slice(0, 1), 0);
+    // In a log that was published anew something else may lie at that offset.
+    const anew = new Partition(TOPIC, 0).append(readable).append([{ ...stranger, value: '[]' }]);
+    await searched();
+    await count(anew);
+    await expectCounted(mine.slice(0, 1), 1);
   });
 });

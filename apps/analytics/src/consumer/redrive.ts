@@ -2,7 +2,7 @@ import { transaction } from '@tandem/postgres/transaction';
 import type { Pool, PoolClient } from 'pg';
 import type { Projection } from '../projections/projection.ts';
 import { lockOffset } from './offsets.ts';
-import { countParked, firstParked, keepParked, unpark, type ParkedKey } from './parking.ts';
+import { countParked, firstParked, keepParked, settle, type Acting, type ParkedKey } from './parking.ts';
 import { readRecord, type CountedEvent } from './read-record.ts';
 
 /** The most records counted in one transaction, which holds up the consumer of their partition. */
@@ -31,11 +31,12 @@ export async function redrive(
   topic: string,
   key: ParkedKey,
   projections: readonly Projection[],
+  acting: Acting,
 ): Promise<Redriven> {
   for (let counted = 0; ;) {
-    const step = await transaction(pool, (client) => redriveSome(client, topic, key, projections));
+    const step = await transaction(pool, (client) => redriveSome(client, topic, key, projections, acting));
     counted += step.counted;
-    if (step.left === 0 || step.reason !== undefined) return { ...step, counted };
+    if (step.left === 0 || step.counted === 0 || step.reason !== undefined) return { ...step, counted };
   }
 }
 
@@ -44,6 +45,7 @@ async function redriveSome(
   topic: string,
   key: ParkedKey,
   projections: readonly Projection[],
+  acting: Acting,
 ): Promise<Redriven> {
   const { partition } = key;
   await lockOffset(client, topic, partition);
@@ -57,17 +59,31 @@ async function redriveSome(
       continue;
     }
     reason = reading.reason;
-    await keepParked(client, id, reason);
+    await keepParked(client, id, reason, acting);
     break;
   }
   if (events.length > 0) {
     for (const projection of projections) await projection.apply(client, partition, events);
-    await unpark(
-      client,
-      topic,
-      partition,
-      parked.slice(0, events.length).map(({ id }) => id),
-    );
+    const counted = parked.slice(0, events.length).map(({ id }) => id);
+    await settle(client, topic, partition, counted, 'redriven', acting);
   }
   return { counted: events.length, left: await countParked(client, topic, key), reason };
+}
+
+/**
+ * Gives a record up: it is never counted, and knowingly missing from every number. What waits behind it of its order can be
+ * redriven then. Runs under the row lock of the partition, as the consumer does.
+ *
+ * @returns whether it had waited until now.
+ */
+export async function drop(
+  pool: Pool,
+  topic: string,
+  { partition, row }: { partition: number; row: bigint },
+  acting: Acting & { reason: string },
+): Promise<boolean> {
+  return transaction(pool, async (client) => {
+    await lockOffset(client, topic, partition);
+    return (await settle(client, topic, partition, [row], 'dropped', acting)) === 1;
+  });
 }
