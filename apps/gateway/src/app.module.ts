@@ -8,6 +8,8 @@ import { AnalyticsController } from './analytics/analytics.controller.ts';
 import type { Config } from './config.ts';
 import { OrdersClient } from './orders/orders.client.ts';
 import { OrdersController } from './orders/orders.controller.ts';
+import { ParkedClient } from './parked/parked.client.ts';
+import { ParkedController } from './parked/parked.controller.ts';
 import { ProblemsController } from './problems.controller.ts';
 
 /** Everything that lives as long as the gateway, made once from its configuration. */
@@ -15,6 +17,7 @@ export class Gateway {
   readonly health = new Health('gateway');
   readonly orders: OrdersClient;
   readonly analytics: AnalyticsClient;
+  readonly parked: ParkedClient;
   readonly #clients: RabbitMqClient[];
 
   constructor(config: Config) {
@@ -33,6 +36,7 @@ export class Gateway {
     this.#clients = [commands, queries, analytics];
     this.orders = new OrdersClient(commands, queries);
     this.analytics = new AnalyticsClient(analytics, config.AFTER_WAIT_MS);
+    this.parked = new ParkedClient({ orders: queries, analytics });
     this.health.add('rabbitmq', () => this.#rabbitMq());
   }
 
@@ -58,10 +62,11 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [HealthModule.forRoot(gateway.health)],
-      controllers: [OrdersController, AnalyticsController, ProblemsController],
+      controllers: [OrdersController, AnalyticsController, ParkedController, ProblemsController],
       providers: [
         { provide: OrdersClient, useValue: gateway.orders },
         { provide: AnalyticsClient, useValue: gateway.analytics },
+        { provide: ParkedClient, useValue: gateway.parked },
       ],
     };
   }

@@ -15,6 +15,8 @@ export interface ExampleRequest {
   /** Sent first, in this order; their answers must be successes. */
   before?: (Omit<ExampleRequest, 'before'> & { operationId: string })[];
   id?: string;
+  /** Put on the queue of commands as a message that nobody answers; `{id}` is that of the parked message then. */
+  parks?: string;
   query?: Record<string, string>;
   headers?: Record<string, string>;
   /** Sent as JSON; a text is sent as it is. */
@@ -39,6 +41,8 @@ interface Operation {
   body?: Record<string, { summary: string; value: unknown }>;
   bodyRequired?: boolean;
   pathExample?: string;
+  /** What the id in the path names, an order unless set. */
+  pathDescription?: string;
   success: {
     status: number;
     description: string;
@@ -73,7 +77,13 @@ export function documented(operation: Operation): MethodDecorator {
     ...Object.entries(headers).map(([name, header]) => ApiHeader({ name, required: false, ...header })),
   ];
   if (operation.pathExample !== undefined)
-    decorators.push(ApiParam({ name: 'id', description: 'The order', example: operation.pathExample }));
+    decorators.push(
+      ApiParam({
+        name: 'id',
+        description: operation.pathDescription ?? 'The order',
+        example: operation.pathExample,
+      }),
+    );
   if (body !== undefined)
     decorators.push(
       ApiBody({ required: operation.bodyRequired ?? true, examples: body } as Parameters<typeof ApiBody>[0]),

@@ -11,6 +11,15 @@ import {
   ListOrdersReply,
 } from '@tandem/contracts/order-queries';
 import type { Order } from '@tandem/contracts/order';
+import {
+  ListParked,
+  ListParkedReply,
+  PARKED_SERVICES,
+  parkedPatterns,
+  RedriveParked,
+  type ParkedMessage,
+  type ParkedService,
+} from '@tandem/contracts/parked';
 import type { Rejection } from '@tandem/contracts/rejections';
 import { ANALYTICS_QUERIES, ORDER_COMMANDS, ORDER_QUERIES, topology } from '@tandem/contracts/topology';
 import { Logger } from '@nestjs/common';
@@ -54,8 +63,11 @@ let url: string;
 beforeAll(async () => {
   for (const [queue, patterns] of [
     [names.queues.orderCommands, Object.values(ORDER_COMMANDS)],
-    [names.queues.orderQueries, Object.values(ORDER_QUERIES)],
-    [names.queues.analyticsQueries, Object.values(ANALYTICS_QUERIES)],
+    [names.queues.orderQueries, [...Object.values(ORDER_QUERIES), ...Object.values(parkedPatterns('orders'))]],
+    [
+      names.queues.analyticsQueries,
+      [...Object.values(ANALYTICS_QUERIES), ...Object.values(parkedPatterns('analytics'))],
+    ],
   ] as const) {
     const server = new RabbitMqServer({ url: RABBITMQ_URL, queue, name: queue, prefetchCount: 64 });
     for (const pattern of patterns)
@@ -381,6 +393,114 @@ describe('the broker', () => {
       for (const socket of sockets) socket.destroy();
       door?.close();
     }
+  });
+});
+
+describe('parked messages', () => {
+  const message = (service: ParkedService, row: number): ParkedMessage => ({
+    id: `${service}-${row}`,
+    service,
+    broker: 'rabbitmq',
+    source: 'somewhere',
+    reason: 'not JSON',
+    parkedAt: '2026-01-01T00:00:00.000Z',
+    state: 'parked',
+  });
+  const asked: string[] = [];
+  beforeEach(() => {
+    asked.length = 0;
+    for (const service of PARKED_SERVICES) {
+      const all = [5, 4, 3, 2, 1].map((row) => message(service, row));
+      answer(parkedPatterns(service).list, (data) => {
+        const { limit, before } = ListParked.parse(data);
+        const rest = before === undefined ? all : all.slice(all.findIndex(({ id }) => id === before) + 1);
+        return ListParkedReply.parse({ parked: rest.slice(0, limit), more: rest.length > limit });
+      });
+      answer(parkedPatterns(service).redrive, (data) => {
+        const { ids, by } = RedriveParked.parse(data);
+        asked.push(`${service}: ${ids.length} by ${by}`);
+        return { outcomes: ids.map((id) => ({ id, outcome: 'done' })) };
+      });
+    }
+  });
+  const everyId = PARKED_SERVICES.flatMap((service) => [5, 4, 3, 2, 1].map((row) => `${service}-${row}`));
+  const redrive = (json: object) =>
+    fetch(`${url}/v1/admin/parked/redrive`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(json),
+    });
+
+  it.each([1, 2, 4, 5, 7])('are listed in pages of %i, service by service, each once', async (limit) => {
+    const ids: string[] = [];
+    let cursor: string | null = '';
+    for (let pages = 0; cursor !== null && pages < 30; pages += 1) {
+      const query = new URLSearchParams({ limit: String(limit), ...(cursor !== '' && { cursor }) });
+      const page = (await (await fetch(`${url}/v1/admin/parked?${query}`)).json()) as {
+        data: ParkedMessage[];
+        nextCursor: string | null;
+      };
+      expect(page.data.length).toBeLessThanOrEqual(limit);
+      ids.push(...page.data.map(({ id }) => id));
+      cursor = page.nextCursor;
+    }
+    expect([cursor, ids]).toEqual([null, everyId]);
+  });
+
+  it('are redriven by their ids, each at its service, on behalf of the subject', async () => {
+    const ids = ['orders-2', 'analytics-1', 'orders-1'];
+    expect(await (await redrive({ ids })).json()).toEqual({
+      outcomes: ids.map((id) => ({ id, outcome: 'done' })),
+      nextCursor: null,
+    });
+    expect(asked.sort()).toEqual(['analytics: 1 by development', 'orders: 2 by development']);
+  });
+
+  it('are redriven all, some at a time', async () => {
+    const ids: string[] = [];
+    let cursor: string | null | undefined;
+    for (let pages = 0; cursor !== null && pages < 30; pages += 1) {
+      const answered = await redrive({ filter: {}, limit: 4, ...(cursor && { cursor }) });
+      const page = (await answered.json()) as { outcomes: { id: string }[]; nextCursor: string | null };
+      ids.push(...page.outcomes.map(({ id }) => id));
+      cursor = page.nextCursor;
+    }
+    expect(ids).toEqual(everyId);
+  });
+
+  it.each([
+    [{}, '/ids'],
+    [{ ids: ['orders-1'], filter: {} }, '/ids'],
+    [{ ids: ['orders-1'], cursor: 'x' }, '/ids'],
+    [{ ids: ['stock-1'] }, '/ids/0'],
+    [{ filter: {}, cursor: 'x' }, '/cursor'],
+  ])('are not redriven by %j', async (json, pointer) => {
+    const problem = await problemOf(await redrive(json));
+    expect(problem).toMatchObject({ status: 400, code: 'invalid_request', errors: [{ pointer }] });
+    expect(asked).toEqual([]);
+  });
+
+  it('are not found, or stay where they are, with a problem that says so', async () => {
+    const { show, redrive: again, drop } = parkedPatterns('orders');
+    const act = async (action: string, json: object) =>
+      problemOf(
+        await fetch(`${url}/v1/admin/parked/orders-1/${action}`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(json),
+        }),
+      );
+    answer(show, () => ({ parked: null }));
+    expect(await problemOf(await fetch(`${url}/v1/admin/parked/orders-1`))).toMatchObject({ code: 'parked_not_found' });
+    answer(again, () => ({ outcomes: [{ id: 'orders-1', outcome: 'refused', detail: 'it is still rubbish' }] }));
+    expect(await act('redrive', {})).toMatchObject({
+      status: 409,
+      code: 'redrive_refused',
+      detail: 'orders-1 stays parked: it is still rubbish',
+    });
+    answer(drop, () => ({ outcome: { id: 'orders-1', outcome: 'settled', state: 'redriven' } }));
+    expect(await act('drop', { reason: 'x' })).toMatchObject({ status: 409, code: 'parked_settled' });
+    expect(await act('drop', {})).toMatchObject({ status: 400, errors: [{ pointer: '/reason' }] });
   });
 });
 

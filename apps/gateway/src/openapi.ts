@@ -18,6 +18,7 @@ export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
     .addServer('/')
     .addTag('orders', 'Placing, reading and cancelling')
     .addTag('analytics', 'What has been counted')
+    .addTag('admin', 'What was set aside, for operators')
     .build();
   const document = SwaggerModule.createDocument(app, config);
   // The probes are for operators and are no part of the API.

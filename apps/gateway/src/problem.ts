@@ -138,6 +138,24 @@ export const PROBLEMS = {
     retryable: false,
     advice: 'The Allow header lists the methods that it takes.',
   },
+  parked_not_found: {
+    status: 404,
+    title: 'There is no such parked message',
+    retryable: false,
+    advice: 'GET /v1/admin/parked lists what waits, and with `state` what was redriven or dropped.',
+  },
+  redrive_refused: {
+    status: 409,
+    title: 'The message cannot be redriven',
+    retryable: false,
+    advice: 'Mend what `detail` names, its reader or what stands before it, and redrive it again; or drop it.',
+  },
+  parked_settled: {
+    status: 409,
+    title: 'Something else was done with the message before',
+    retryable: false,
+    advice: 'GET it: `acts` says what was done, by whom and why.',
+  },
   body_too_large: {
     status: 413,
     title: 'The body is too large',

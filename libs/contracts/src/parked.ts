@@ -18,7 +18,10 @@ export const parkedPatterns = <S extends ParkedService>(service: S) =>
 /** Unique across all services: the service and the number of its row. */
 export const ParkedId = z
   .string()
-  .regex(new RegExp(`^(${PARKED_SERVICES.join('|')})-[1-9]\\d{0,17}$`))
+  .regex(
+    new RegExp(`^(${PARKED_SERVICES.join('|')})-[1-9]\\d{0,17}$`),
+    'must be the service and a number, such as analytics-17',
+  )
   .meta({ description: 'The service and the number of the message there', example: 'analytics-17' });
 
 export const parkedIdOf = (service: ParkedService, row: bigint | string): string => `${service}-${row}`;

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import type { z } from 'zod';
 import { invalidRequest } from '../problem.ts';
 
 const DIGEST_LENGTH = 12;
@@ -14,15 +15,22 @@ export function writeCursor(list: readonly unknown[], last: string): string {
 /**
  * The last item before the page that is asked for, as `writeCursor` was given it.
  *
- * @throws ProblemError 400 naming the parameter, for anything that `writeCursor` did not write for this list.
+ * @param schema of the item: the digest is no secret, so that anybody can write a cursor that has the right one.
+ * @param place where the request holds the cursor.
+ * @throws ProblemError 400 naming the place, for anything that `writeCursor` did not write for this list.
  */
-export function readCursor(list: readonly unknown[], cursor: string | undefined): string | undefined {
+export function readCursor<T>(
+  list: readonly unknown[],
+  cursor: string | undefined,
+  schema: z.ZodType<T>,
+  place: { parameter: string } | { pointer: string } = { parameter: 'cursor' },
+): T | undefined {
   if (cursor === undefined) return undefined;
   const last = Buffer.from(cursor.slice(DIGEST_LENGTH), 'base64url').toString();
-  if (writeCursor(list, last) === cursor) return last;
-  throw invalidRequest([
-    { parameter: 'cursor', detail: 'is not a cursor of this list; a cursor goes with the filters it was given for' },
-  ]);
+  const item = schema.safeParse(last);
+  if (item.success && writeCursor(list, last) === cursor) return item.data;
+  const detail = 'is not a cursor of this list; a cursor goes with the filters it was given for';
+  throw invalidRequest([{ ...place, detail }]);
 }
 
 function digestOf(list: readonly unknown[], last: string): string {

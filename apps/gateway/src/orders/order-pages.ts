@@ -17,6 +17,13 @@ export const OrdersParameters = z.strictObject({
 });
 export type OrdersParameters = z.infer<typeof OrdersParameters>;
 
+/** The version of an event, as a cursor holds it; a version is a 32-bit integer. */
+export const VersionText = z
+  .string()
+  .regex(/^[1-9]\d{0,9}$/)
+  .transform(Number)
+  .pipe(z.int().max(2 ** 31 - 1));
+
 /** The parameters of `GET /v1/orders/{id}/events`. */
 export const EventsParameters = z.strictObject(page);
 export type EventsParameters = z.infer<typeof EventsParameters>;

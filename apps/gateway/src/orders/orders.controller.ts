@@ -9,7 +9,7 @@ import { traceOf } from '../trace.ts';
 import { readCursor, writeCursor } from './cursor.ts';
 import { ifMatchOf, isKnown } from './etag.ts';
 import { commandIdOf, idempotencyKeyOf } from './idempotency.ts';
-import { EventsParameters, OrdersParameters, type EventPage, type OrderPage } from './order-pages.ts';
+import { EventsParameters, OrdersParameters, VersionText, type EventPage, type OrderPage } from './order-pages.ts';
 import { DocumentCancelOrder, DocumentGetOrder, DocumentListEvents } from './orders.docs.ts';
 import { DocumentListOrders, DocumentPlaceOrder } from './orders.docs.ts';
 import { OrdersClient } from './orders.client.ts';
@@ -40,7 +40,11 @@ export class OrdersController {
   ): Promise<OrderPage> {
     const { customer, status, reference, limit, cursor } = parameters;
     const list = ['orders', customer, status, reference];
-    const query = { filter: { customerId: customer, status, reference }, limit, before: readCursor(list, cursor) };
+    const query = {
+      filter: { customerId: customer, status, reference },
+      limit,
+      before: readCursor(list, cursor, OrderId),
+    };
     const { orders, more } = await this.orders.list(query, traceOf(request));
     const last = orders.at(-1);
     return { data: orders, nextCursor: more && last !== undefined ? writeCursor(list, last.id) : null };
@@ -71,7 +75,7 @@ export class OrdersController {
     @Req() request: FastifyRequest,
   ): Promise<EventPage> {
     const list = ['events', orderId];
-    const afterVersion = Number(readCursor(list, cursor) ?? 0);
+    const afterVersion = readCursor(list, cursor, VersionText) ?? 0;
     const { found, events, more } = await this.orders.events({ orderId, afterVersion, limit }, traceOf(request));
     if (!found) throw refused({ code: 'order_not_found', orderId });
     const last = events.at(-1);

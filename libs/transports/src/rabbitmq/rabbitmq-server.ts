@@ -91,6 +91,7 @@ export class RabbitMqServer extends ServerRMQ {
   #closing = new AbortController();
   #drained: (() => void) | undefined;
   #hooked = false;
+  #answeredWindow = { from: 0, parked: 0 };
   readonly #reasons = new Map<'consumer' | 'replies', string>();
 
   constructor(options: RabbitMqServerOptions) {
@@ -273,8 +274,13 @@ export class RabbitMqServer extends ServerRMQ {
   /** Never rejects. `id` is undefined for a message of one request, which is answered by its correlation id. */
   async #runRequest(item: RequestItem | BadItem, delivery: Delivery, id: string | undefined): Promise<void> {
     if ('reason' in item) {
-      if (item.id === undefined) await this.#park(delivery, item.reason, contentOf(item, delivery));
-      else this.#refuse(delivery, id, 'invalid_message', item.reason);
+      // No well-behaved client sends one, so that somebody should see it; but who floods the queue does not fill the table.
+      const parks = item.id === undefined || this.#mayParkAnswered();
+      if (item.id !== undefined) {
+        if (parks) delivery.unsettled += 1;
+        this.#refuse(delivery, id, 'invalid_message', item.reason);
+      }
+      if (parks) await this.#park(delivery, item.reason, contentOf(item, delivery));
       return;
     }
     const handler = this.#handlerOf(item.pattern);
@@ -464,6 +470,13 @@ export class RabbitMqServer extends ServerRMQ {
     this.#settle(delivery);
   }
 
+  #mayParkAnswered(): boolean {
+    const now = performance.now();
+    if (now - this.#answeredWindow.from > PARKED_ANSWERED_WINDOW_MS) this.#answeredWindow = { from: now, parked: 0 };
+    this.#answeredWindow.parked += 1;
+    return this.#answeredWindow.parked <= PARKED_ANSWERED_MAX;
+  }
+
   #settle(delivery: Delivery): void {
     delivery.unsettled -= 1;
     if (delivery.unsettled > 0) return;
@@ -483,6 +496,9 @@ export class RabbitMqServer extends ServerRMQ {
 const DRAIN_MS_MAX = 10_000;
 const CANCEL_TIMEOUT_MS = 2000;
 const PARK_RETRY_MS = 1000;
+/** Of the bad items that were answered, so many are kept in each window; of the rest the caller knows. */
+const PARKED_ANSWERED_MAX = 100;
+const PARKED_ANSWERED_WINDOW_MS = 60_000;
 /** How long an answer waits for the channel of answers to come back when its caller named no deadline. */
 const ANSWER_WAIT_MS_MAX = 30_000;
 const ANSWER_RETRY_MS = 50;

@@ -1,0 +1,231 @@
+import { ParkedDetails } from '@tandem/contracts/parked';
+import { documented, problemExample } from '../docs.ts';
+import { invalidRequest, ProblemError } from '../problem.ts';
+import { ParkedPage, RedrivePage } from './parked-pages.ts';
+
+const tag = 'admin';
+const EXAMPLE_ID = 'orders-17';
+const UNKNOWN_ID = 'orders-999999999999';
+const WHEN = '2026-01-01T00:00:00.000Z';
+
+const UNREADABLE = '{"pattern';
+const UNKNOWN = '{"pattern":"order.eat","data":{}}';
+
+const message = {
+  id: EXAMPLE_ID,
+  service: 'orders',
+  broker: 'rabbitmq',
+  source: 'orders.commands',
+  reason: 'not JSON in UTF-8',
+  parkedAt: WHEN,
+  state: 'parked',
+};
+const details = {
+  ...message,
+  headers: { headers: {}, deliveryMode: 2, messageId: '0197c6f0-5b7a-7cc3-9a51-3f1f6f3c2b10' },
+  content: { bytes: UNREADABLE.length, encoding: 'utf-8', text: UNREADABLE },
+  acts: [],
+};
+const STILL_UNREADABLE = 'it still cannot be read: not JSON in UTF-8';
+const refusal = (id = EXAMPLE_ID) => new ProblemError('redrive_refused', `${id} stays parked: ${STILL_UNREADABLE}`);
+const malformedId = {
+  malformedId: problemExample(
+    'An id that is none',
+    { id: '42' },
+    invalidRequest([{ parameter: 'id', detail: 'must be the service and a number, such as analytics-17' }]),
+  ),
+};
+const unknownId = {
+  unknownMessage: problemExample(
+    'An id of no message',
+    { id: UNKNOWN_ID },
+    new ProblemError('parked_not_found', `There is no parked message ${UNKNOWN_ID}`),
+  ),
+};
+const dropped = {
+  ...details,
+  state: 'dropped',
+  acts: [{ act: 'drop', outcome: 'done', by: 'development', reason: 'Rubbish', at: WHEN }],
+};
+const redriven = {
+  ...details,
+  reason: 'no handler for the event order.eat',
+  content: { bytes: UNKNOWN.length, encoding: 'utf-8', text: UNKNOWN },
+  state: 'redriven',
+  acts: [{ act: 'redrive', outcome: 'done', by: 'development', reason: 'The reader was mended', at: WHEN }],
+};
+const drop = { operationId: 'dropParked', body: { reason: 'Rubbish' } };
+
+export const DocumentListParked = () =>
+  documented({
+    id: 'listParked',
+    tag,
+    summary: 'Messages that were set aside, of RabbitMQ and of Kafka alike',
+    description:
+      'Service by service, the newest of each first: those that wait, unless `state` says otherwise. `source` is the queue ' +
+      'or topic that a message came from, `order` the order that it is about, where it says so.',
+    success: {
+      status: 200,
+      description: 'One page',
+      schema: ParkedPage,
+      examples: {
+        one: {
+          summary: 'The newest of orders',
+          request: { parks: UNREADABLE, query: { service: 'orders', limit: '1' } },
+          value: { data: [message], nextCursor: null },
+        },
+      },
+    },
+    problems: {
+      invalid_request: {
+        unknownState: problemExample(
+          'A state that is none',
+          { query: { state: 'lost' } },
+          invalidRequest([{ parameter: 'state', detail: 'must be parked or redriven or dropped' }]),
+        ),
+      },
+      no_answer: {},
+    },
+  });
+
+export const DocumentShowParked = () =>
+  documented({
+    id: 'showParked',
+    tag,
+    summary: 'One of them, with what it holds and what was done with it',
+    pathExample: EXAMPLE_ID,
+    pathDescription: 'The parked message',
+    success: {
+      status: 200,
+      description: 'The message',
+      schema: ParkedDetails,
+      examples: {
+        unreadable: { summary: 'A command that nobody can read', request: { parks: UNREADABLE }, value: details },
+      },
+    },
+    problems: { invalid_request: malformedId, parked_not_found: unknownId, no_answer: {} },
+  });
+
+export const DocumentRedriveParked = () =>
+  documented({
+    id: 'redriveParked',
+    tag,
+    summary: 'Has it read again',
+    description:
+      'A message of RabbitMQ goes back to its queue; nobody waits for its answer any more. An event of the log is counted, ' +
+      'with all that waits of its order, in the order of the log. What still cannot be read stays, and the try is recorded.',
+    pathExample: EXAMPLE_ID,
+    pathDescription: 'The parked message',
+    body: { reason: { summary: 'Why', value: { reason: 'The reader was mended' } } },
+    bodyRequired: false,
+    success: {
+      status: 200,
+      description: 'It waits no more',
+      schema: ParkedDetails,
+      examples: {
+        unknownPattern: {
+          summary: 'A message whose handler has been added since',
+          request: { parks: UNKNOWN, body: { reason: 'The reader was mended' } },
+          value: redriven,
+        },
+      },
+    },
+    problems: {
+      invalid_request: malformedId,
+      parked_not_found: unknownId,
+      redrive_refused: {
+        unreadable: problemExample(
+          'What still cannot be read',
+          { parks: UNREADABLE, body: { reason: 'Worth a try' } },
+          refusal(),
+        ),
+      },
+      parked_settled: {
+        dropped: problemExample(
+          'What was dropped before',
+          { parks: UNREADABLE, before: [drop] },
+          new ProblemError('parked_settled', `${EXAMPLE_ID} was dropped before`),
+        ),
+      },
+      no_answer: {},
+    },
+  });
+
+export const DocumentDropParked = () =>
+  documented({
+    id: 'dropParked',
+    tag,
+    summary: 'Gives it up, with a reason',
+    description:
+      'What a dropped command asked for is not done. A dropped event is never counted: it is knowingly missing from every ' +
+      'number of analytics, until they are rebuilt by a reader that can read it. What waits behind it can be redriven then.',
+    pathExample: EXAMPLE_ID,
+    pathDescription: 'The parked message',
+    body: { reason: { summary: 'Why', value: { reason: 'Rubbish' } } },
+    success: {
+      status: 200,
+      description: 'It waits no more',
+      schema: ParkedDetails,
+      examples: {
+        rubbish: {
+          summary: 'A command that nobody can read',
+          request: { parks: UNREADABLE, body: { reason: 'Rubbish' } },
+          value: dropped,
+        },
+      },
+    },
+    problems: {
+      invalid_request: {
+        ...malformedId,
+        noReason: problemExample(
+          'Without a reason',
+          { id: EXAMPLE_ID, body: {} },
+          invalidRequest([{ pointer: '/reason', detail: 'is required' }]),
+        ),
+      },
+      parked_not_found: {
+        unknownMessage: { ...unknownId.unknownMessage, request: { id: UNKNOWN_ID, body: { reason: 'Rubbish' } } },
+      },
+      parked_settled: {},
+      no_answer: {},
+    },
+  });
+
+export const DocumentRedriveSome = () =>
+  documented({
+    id: 'redriveSomeParked',
+    tag,
+    summary: 'Has several read again, or all',
+    description:
+      'Those of `ids`, or those that wait of a `filter`, of which `{}` means all: at most 100 at once, and `nextCursor` goes on ' +
+      'with the rest. Each has its own outcome.',
+    body: {
+      some: { summary: 'By their ids', value: { ids: [UNKNOWN_ID], reason: 'The reader was mended' } },
+      oneOrder: {
+        summary: 'All of one order',
+        value: { filter: { service: 'analytics', order: '0197c6f0-5b7a-7cc3-9a51-3f1f6f3c2b10' } },
+      },
+    },
+    success: {
+      status: 200,
+      description: 'What became of each',
+      schema: RedrivePage,
+      examples: {
+        unknown: {
+          summary: 'One that is not there',
+          request: { body: { ids: [UNKNOWN_ID] } },
+          value: { outcomes: [{ id: UNKNOWN_ID, outcome: 'not_found' }], nextCursor: null },
+        },
+      },
+    },
+    problems: {
+      invalid_request: {
+        neither: problemExample(
+          'Neither ids nor a filter',
+          { body: {} },
+          invalidRequest([{ pointer: '/ids', detail: 'needs either ids or a filter, of which {} means all' }]),
+        ),
+      },
+      no_answer: {},
+    },
+  });

@@ -1,0 +1,133 @@
+// @ts-check
+// `npm run parked -- list|show|redrive|drop …`: what was set aside, of RabbitMQ and of Kafka alike, through the gateway.
+import { parseArgs } from 'node:util';
+import { fail } from './failure.mjs';
+import { folder } from './folder.mjs';
+import { loadDotEnv } from './options.mjs';
+import { onRepositoryNode, packagesMissing } from './packages.mjs';
+import { StepFailed } from './steps.mjs';
+
+const USAGE = `npm run parked -- list [--service=orders] [--source=orders.commands] [--order=ID] [--state=parked|redriven|dropped]
+npm run parked -- show ID
+npm run parked -- redrive ID… [--reason=TEXT]
+npm run parked -- redrive --all [--service=orders] [--source=orders.commands] [--order=ID] [--reason=TEXT]
+npm run parked -- drop ID --reason=TEXT`;
+
+const TIMEOUT_MS = 30_000;
+const PAGE = 100;
+
+/** @typedef {Record<string, any>} Json */
+
+try {
+  const missing = packagesMissing();
+  if (missing) throw new StepFailed(`The packages are not installed (${missing}). npm start installs them.`);
+  if (await onRepositoryNode()) await main(process.argv.slice(2));
+} catch (error) {
+  fail(error);
+}
+
+/** @param {string[]} args */
+async function main(args) {
+  loadDotEnv();
+  const { values, positionals } = readArguments(args);
+  const [action, ...ids] = positionals;
+  const { all, reason, ...filter } = values;
+  if (action === 'list' && ids.length === 0) return list(filter);
+  if (action === 'show' && ids.length === 1) return show(/** @type {string} */ (ids[0]));
+  if (action === 'redrive' && ids.length > 0 && !all) return redrive({ ids, ...(reason && { reason }) });
+  if (action === 'redrive' && ids.length === 0 && all) {
+    const { state: _, ...which } = filter;
+    return redrive({ filter: which, limit: PAGE, ...(reason && { reason }) });
+  }
+  if (action === 'drop' && ids.length === 1 && reason) return drop(/** @type {string} */ (ids[0]), reason);
+  throw new StepFailed(USAGE);
+}
+
+/** @param {string[]} args */
+function readArguments(args) {
+  const text = { type: /** @type {const} */ ('string') };
+  const options = { service: text, source: text, order: text, state: text, reason: text };
+  try {
+    return parseArgs({
+      args,
+      options: { ...options, all: { type: /** @type {const} */ ('boolean') } },
+      allowPositionals: true,
+    });
+  } catch (error) {
+    throw new StepFailed(`${error instanceof Error ? error.message : error}\n${USAGE}`);
+  }
+}
+
+/** @param {Record<string, string | undefined>} filter */
+async function list(filter) {
+  let count = 0;
+  for (let cursor; cursor !== null;) {
+    const query = new URLSearchParams({ limit: `${PAGE}` });
+    for (const [name, value] of Object.entries({ ...filter, cursor })) if (value) query.set(name, value);
+    /** @type {Json} */
+    const page = await ask('GET', `?${query}`);
+    for (const one of page['data']) console.log(line(one));
+    count += page['data'].length;
+    cursor = page['nextCursor'];
+  }
+  console.log(count === 0 ? 'Nothing.' : `${count} in all.`);
+}
+
+/** @param {string} id */
+async function show(id) {
+  console.log(JSON.stringify(await ask('GET', `/${encodeURIComponent(id)}`), null, 2));
+}
+
+/** Goes on until nothing is left to try; exit status 1 when something stays. @param {Json} body */
+async function redrive(body) {
+  for (let cursor; cursor !== null;) {
+    const page = await ask('POST', '/redrive', { ...body, ...(cursor && { cursor }) });
+    for (const { id, outcome, detail, state } of page['outcomes']) {
+      console.log([id, outcome === 'done' ? 'redriven' : (state ?? outcome), detail ?? ''].join('  ').trim());
+      if (outcome === 'refused' || outcome === 'not_found') process.exitCode = 1;
+    }
+    cursor = page['nextCursor'];
+  }
+}
+
+/** @param {string} id @param {string} reason */
+async function drop(id, reason) {
+  await ask('POST', `/${encodeURIComponent(id)}/drop`, { reason });
+  console.log(`${id}  dropped`);
+}
+
+/** @param {Json} one */
+function line({ id, source, partition, offset, orderId, parkedAt, state, reason }) {
+  const where = partition === undefined ? source : `${source}/${partition}@${offset}`;
+  return [id.padEnd(14), parkedAt, state.padEnd(8), where, orderId ?? '', reason].filter(Boolean).join('  ');
+}
+
+/**
+ * @param {string} method
+ * @param {string} path below the list
+ * @param {Json} [body]
+ * @returns {Promise<Json>}
+ * @throws {StepFailed} with what the gateway says
+ */
+async function ask(method, path, body) {
+  const url = `${await gateway()}/v1/admin/parked${path}`;
+  const sent =
+    body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  let response;
+  try {
+    response = await fetch(url, { method, ...sent, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  } catch (error) {
+    throw new StepFailed(`The gateway does not answer at ${url}`, error instanceof Error ? error.message : undefined);
+  }
+  const answer = /** @type {Json} */ (await response.json().catch(() => ({})));
+  if (!response.ok) throw new StepFailed(`${answer['title'] ?? response.status}: ${answer['detail'] ?? ''}`);
+  return answer;
+}
+
+/** The one of GATEWAY_URL, of the running `npm start`, or of the standard port. */
+async function gateway() {
+  if (process.env['GATEWAY_URL']) return process.env['GATEWAY_URL'];
+  const { liveRun } = await import('./record.mjs');
+  const port = liveRun(folder)?.services.find(({ name }) => name === 'gateway')?.port;
+  return `http://127.0.0.1:${port ?? process.env['GATEWAY_PORT'] ?? 3000}`;
+}
