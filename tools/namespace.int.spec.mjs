@@ -1,6 +1,6 @@
 // @ts-check
 // Removal takes what belongs to a namespace, and nothing of its neighbours.
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import amqp from 'amqplib';
 import pg from 'pg';
 import { removeNamespace } from './namespace.mjs';
@@ -20,9 +20,14 @@ let rabbitmq;
 // By address, because these tools are type-checked apart from the libraries.
 const { topology } = await import(new URL('../libs/contracts/src/topology.ts', import.meta.url).href);
 const prefix = `tools-${randomBytes(3).toString('hex')}`;
-const namespace = topology(prefix);
+/** @param {string} name */
+function withInstance(name) {
+  const all = topology(name);
+  return { ...all, groups: { ...all.groups, instance: `${all.groups.analyticsCheckpoints}.${randomUUID()}` } };
+}
+const namespace = withInstance(prefix);
 // Its names begin like the other's.
-const neighbour = topology(`${prefix}_x`);
+const neighbour = withInstance(`${prefix}_x`);
 
 beforeAll(async () => {
   await database.connect();
@@ -31,7 +36,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await removeNamespace(neighbour, known);
-  await removeNamespace(namespace, known);
+  await removeNamespace(topology(prefix), known);
   await rabbitmq.close();
   await database.end();
 });
@@ -116,19 +121,19 @@ it('takes databases, roles, queues, topics and groups of the namespace, by their
   await Promise.all([create(namespace), create(neighbour)]);
   expect(await present(namespace)).toEqual(everything);
 
-  const removed = await removeNamespace(namespace, known);
+  const removed = await removeNamespace(topology(prefix), known);
 
   expect(await present(namespace)).toEqual({ roles: 0, databases: 0, queues: 0, topics: 0, groups: 0 });
   expect(await present(neighbour)).toEqual(everything);
   expect(removed).toHaveLength(everything.databases + everything.queues + everything.topics + everything.groups);
-  expect(await removeNamespace(namespace, known)).toEqual([]);
+  expect(await removeNamespace(topology(prefix), known)).toEqual([]);
 });
 
 it('leaves a database of that name to the role that made it', async () => {
   const name = namespace.databases.orders;
   await database.query(`create database ${pg.escapeIdentifier(name)}`);
   try {
-    expect(await removeNamespace(namespace, known)).toEqual([]);
+    expect(await removeNamespace(topology(prefix), known)).toEqual([]);
     const found = await database.query('select 1 from pg_database where datname = $1', [name]);
     expect(found.rowCount).toBe(1);
   } finally {

@@ -1,6 +1,6 @@
 // @ts-check
-// What a namespace has on servers that are not ours, and its removal. Names are exact: with an empty namespace, too,
-// nothing is ever chosen by prefix.
+// What a namespace has on servers that are not ours, and its removal. Names are exact, but for the id of an instance
+// behind that of its group: with an empty namespace, too, nothing is ever chosen by prefix.
 import { setTimeout as sleep } from 'node:timers/promises';
 import amqp from 'amqplib';
 import pg from 'pg';
@@ -123,14 +123,17 @@ async function onChannel(connection, work) {
   }
 }
 
+/** Instances that each read everything have a group of their own, which one that was killed leaves behind. */
+const INSTANCE = /\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /** @param {string} brokers @param {string[]} topicNames @param {string[]} groupNames */
 async function removeTopics(brokers, topicNames, groupNames) {
   const admin = client(brokers).admin();
   await admin.connect();
   try {
     // Groups first: this client asks about every topic it has named, and a deleted one is an error.
-    const known = new Set((await admin.listGroups()).groups.map((group) => group.groupId));
-    const groups = groupNames.filter((name) => known.has(name));
+    const known = (await admin.listGroups()).groups.map((group) => group.groupId);
+    const groups = known.filter((name) => groupNames.includes(name) || groupNames.includes(name.replace(INSTANCE, '')));
     if (groups.length > 0) await removeGroups(admin, groups);
     const present = new Set(await admin.listTopics());
     const topics = topicNames.filter((name) => present.has(name));

@@ -48,6 +48,11 @@ describe('the OpenAPI document', () => {
       'POST /v1/orders/{id}/cancel',
       'GET /v1/analytics/summary',
       'GET /v1/analytics/revenue',
+      'GET /v1/admin/parked',
+      'POST /v1/admin/parked/redrive',
+      'GET /v1/admin/parked/{id}',
+      'POST /v1/admin/parked/{id}/redrive',
+      'POST /v1/admin/parked/{id}/drop',
     ]);
   });
 
