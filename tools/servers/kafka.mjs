@@ -267,8 +267,13 @@ function sharedClasses(jars, java) {
     : [`-XX:ArchiveClassesAtExit=${archive}`, '-Xlog:cds=off', '-Xlog:cds+dynamic=off'];
 }
 
+/** @type {string | undefined} */
+let javaFound;
+
 /** @returns {Promise<string | undefined>} the first Java of version 17 or newer */
 async function findJava() {
+  // Asked for its version once: a broker is started again and again by those who kill it.
+  if (javaFound !== undefined && existsSync(javaFound)) return javaFound;
   const home = process.env['JAVA_HOME'];
   const machines = existsSync('/usr/lib/jvm')
     ? readdirSync('/usr/lib/jvm').map((name) => `/usr/lib/jvm/${name}/bin/java`)
@@ -277,7 +282,7 @@ async function findJava() {
     if (!java || !existsSync(java)) continue;
     const { code, output } = await run(java, ['-version'], { timeoutMs: 20_000 });
     const version = /version "(\d+)/.exec(output)?.[1];
-    if (code === 0 && Number(version) >= 17) return java;
+    if (code === 0 && Number(version) >= 17) return (javaFound = java);
   }
   return undefined;
 }

@@ -396,6 +396,23 @@ describe('what cannot be run', () => {
     expect(parked[0]?.content.toString()).toBe('{"pattern":"echo","data":1}');
   });
 
+  test('items that no well-behaved client sends are answered and parked, but a flood of them is only answered', async () => {
+    const parked: UnreadableMessage[] = [];
+    await serve({ echo }, { park: async (message) => void parked.push(message) });
+    for (const batch of [0, 1, 2])
+      plain.send(
+        queue,
+        batchOf(Array.from({ length: 50 }, (_, item) => ({ id: `${batch}-${item}`, data: 1 }))),
+        asBatch,
+      );
+    const answers = () => plain.bodies().flatMap((body) => (body as { items: { err: { code: string } }[] }).items);
+    await until('all are answered', () => answers().length === 150);
+    expect(new Set(answers().map(({ err }) => err.code))).toEqual(new Set(['invalid_message']));
+    await until('all messages are acked', async () => (await messages()) === 0);
+    expect(parked).toHaveLength(100);
+    expect(parked[0]).toMatchObject({ reason: 'an item without a pattern' });
+  });
+
   test('an unreadable message is parked as it came, answered when somebody asks, and the next is served', async () => {
     const parked: UnreadableMessage[] = [];
     const server = await serve({ echo }, { park: async (message) => void parked.push(message) });
