@@ -176,7 +176,7 @@ export const DocumentDropParked = () =>
     },
     problems: {
       invalid_request: {
-        ...malformedId,
+        malformedId: { ...malformedId.malformedId, request: { id: '42', body: { reason: 'Rubbish' } } },
         noReason: problemExample(
           'Without a reason',
           { id: EXAMPLE_ID, body: {} },
