@@ -70,7 +70,11 @@ export interface BenchOptions {
   profile: string | undefined;
 }
 
-/** Reads `--quick`, `--smoke`, `--only=…`, `--rows=…`, `--results=…` and `--profile=…`. @throws Error naming what is wrong. */
+/**
+ * Reads `--quick`, `--smoke`, `--only=…`, `--rows=…`, `--rounds=…`, `--connections=…`, `--results=…` and `--profile=…`.
+ *
+ * @throws Error naming what is wrong.
+ */
 export function readOptions(args: string[]): BenchOptions {
   const { values } = parseArgs({
     args,
@@ -79,6 +83,8 @@ export function readOptions(args: string[]): BenchOptions {
       smoke: { type: 'boolean' },
       only: { type: 'string' },
       rows: { type: 'string' },
+      rounds: { type: 'string' },
+      connections: { type: 'string' },
       results: { type: 'string' },
       profile: { type: 'string' },
     },
@@ -87,7 +93,16 @@ export function readOptions(args: string[]): BenchOptions {
   const parts = (values.only?.split(',') ?? [...all]) as Part[];
   const unknown = parts.filter((part) => !PARTS.includes(part));
   if (unknown.length > 0) throw new Error(`--only takes ${PARTS.join(', ')}; not ${unknown.join(', ')}`);
-  const plan = values.smoke ? SMOKE : values.quick ? QUICK : FULL;
+  const named = values.smoke ? SMOKE : values.quick ? QUICK : FULL;
+  const rounds = values.rounds === undefined ? named.rounds : count('--rounds', values.rounds);
+  const connections = values.connections?.split(',').map((text) => count('--connections', text)) ?? named.connections;
+  const plan: Plan = { ...named, rounds, connections };
   const { results, profile } = values;
   return { plan, parts: new Set(parts), rows: values.rows?.split(','), results, profile };
+}
+
+function count(option: string, text: string): number {
+  const number = Number(text);
+  if (Number.isInteger(number) && number >= 1) return number;
+  throw new Error(`${option} takes whole numbers from 1; not ${text}`);
 }

@@ -15,8 +15,8 @@ const Environment = z.object({
   DEADLINE_MS: count(5_000),
   /** How long `?after=` waits for analytics to have counted, in milliseconds. Less than the deadline. */
   AFTER_WAIT_MS: count(3_000, 0),
-  /** Requests that may wait for one service's answer at once; the next is answered 503. A third of a second's work. */
-  IN_FLIGHT_MAX: count(2_500),
+  /** Requests that may wait for one service's answer at once; the next is answered 503. Well below a second's work. */
+  IN_FLIGHT_MAX: count(2_100),
   BODY_BYTES_MAX: count(65_536),
   /** How long a client may take to send its whole request, in milliseconds. */
   REQUEST_TIMEOUT_MS: count(10_000),

@@ -2,10 +2,10 @@ import type { CommandReply } from '@tandem/contracts/order-commands';
 import { durably, durableTransaction, UncertainCommitError } from '@tandem/postgres/durable';
 import { isConnectionLost, sqlState, violatedConstraint } from '@tandem/postgres/errors';
 import { OutcomeUnknownError, UnavailableError } from '@tandem/transports/rabbitmq/errors';
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import { append } from './append.ts';
 import { decideBatch, type Command, type DecidedBatch } from './decide-batch.ts';
-import { load, type ToLoad } from './load.ts';
+import { load, type Loaded, type ToLoad } from './load.ts';
 
 export interface GroupCommitOptions {
   pool: Pool;
@@ -38,6 +38,8 @@ export class GroupCommit {
   #gathering: Pending[] = [];
   /** Since when the database has not answered, on the clock of `performance.now()`. */
   #awaySince: number | undefined;
+  /** Until when batches of placements look up their outcomes first, because repeats are about; on the same clock. */
+  #looksUntil = 0;
   #running: Promise<void> | undefined;
 
   constructor(options: GroupCommitOptions) {
@@ -91,7 +93,10 @@ export class GroupCommit {
           return pending.forEach(({ reject }) => reject(maybeDone ? unknown(error as Error) : (error as Error)));
         // From a conflict on, the lock is taken before the streams are read: it never needs more than a second try.
         lockFirst = true;
-        if (verdict === 'conflict') continue;
+        if (verdict === 'conflict') {
+          this.#looksUntil = performance.now() + LOOK_AFTER_CONFLICT_MS;
+          continue;
+        }
         maybeDone ||= verdict === 'unknown';
         this.#awaySince ??= performance.now();
         // Counted from the first failure: what comes later in a long outage is refused after one try.
@@ -116,10 +121,14 @@ export class GroupCommit {
       appended: decided.batch.events.length > 0,
     });
     if (!lockFirst) {
-      const decided = decideBatch(commands, await load(pool, wanted), now());
+      const loaded = this.#mayBeNew(commands) ? NOTHING : await load(pool, wanted);
+      const decided = decideBatch(commands, loaded, now());
       if (decided.batch.outcomes.length === 0) return result(decided, 0);
-      sending();
-      return result(decided, await durably(pool, (client) => append(client, decided.batch)));
+      const send = (client: PoolClient) => {
+        sending();
+        return append(client, decided.batch);
+      };
+      return result(decided, await durably(pool, send));
     }
     return durableTransaction(pool, async (client) => {
       await client.query('select pg_advisory_xact_lock(42)');
@@ -128,6 +137,16 @@ export class GroupCommit {
       sending();
       return result(decided, await append(client, decided.batch));
     });
+  }
+
+  /**
+   * Placements name no order that could have a history, and the keys of the tables refuse a command or a reference that has
+   * been here before: then the second try looks. See
+   * docs/adr/0015-placements-look-after-a-conflict.md.
+   */
+  #mayBeNew(commands: readonly Command[]): boolean {
+    if (this.#awaySince !== undefined || performance.now() < this.#looksUntil) return false;
+    return commands.every(({ order }) => order.type === 'PlaceOrder');
   }
 
   /** One command that cannot be stored or decided fails its whole batch: the halves are tried apart until it is alone. */
@@ -164,6 +183,11 @@ const CONFLICTS = ['events_order_version', 'commands_id', 'orders_customer_refer
  * loads, and tried for ever it would hold up every other command.
  */
 const CONFLICTS_MAX = 5;
+
+/** Whoever repeats one command often repeats more: after an outage, or when a client tries everything again. */
+const LOOK_AFTER_CONFLICT_MS = 1_000;
+
+const NOTHING: Loaded = { outcomes: new Map(), streams: new Map(), references: new Map() };
 
 type Verdict = 'conflict' | 'offender' | 'not-done' | 'failed' | 'unknown' | 'undecidable';
 

@@ -23,7 +23,8 @@ const relays: Relay[] = [];
 
 function startRelay(eventsMax = 2_000, lookMs = 60_000): Relay {
   const leadership = { url, idleTimeoutMs: 2_000, heartbeatMs: 500, retryMs: 50, statementTimeoutMs: 5_000 };
-  const limits = { eventsMax, partitionBytesMax: 512 * 1024, batchMsMin: 5, pollMsMin: 5, pollMsMax: 20, lookMs };
+  const sizes = { eventsMax, bytesMax: 1024 * 1024, partitionBytesMax: 512 * 1024 };
+  const limits = { ...sizes, batchMsMin: 5, batchMsMax: 20, pollMsMin: 5, pollMsMax: 20, lookMs };
   const relay = new Relay({ kafka, topology: names, leadership, ...limits, onFailure: () => undefined });
   relays.push(relay);
   relay.start();
@@ -189,6 +190,17 @@ describe('the relay', () => {
     await published(relay);
     await expectWholeLog();
     expect(await readLog(names.topics.orderEvents)).toHaveLength(400);
+  });
+
+  it('publishes events that are larger together than one read may be', async () => {
+    await pool.query(
+      `insert into events (order_id, version, type, data, at)
+       select gen_random_uuid(), 1, 'order.placed.v1', json_build_object('filling', repeat('x', 200000)), now()
+         from generate_series(1, 20)`,
+    );
+    const relay = startRelay();
+    await published(relay);
+    await expectWholeChains();
   });
 
   it('says in the log how far it has come, and in which offsets', async () => {

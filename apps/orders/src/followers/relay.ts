@@ -25,10 +25,16 @@ export interface RelayOptions {
   leadership: Omit<LeadershipOptions, 'name'>;
   /** The most events read and sent at once. */
   eventsMax: number;
+  /** The most bytes of events read at once; a single event may be larger. */
+  bytesMax: number;
   /** The most bytes of one batch in one partition; a broker takes 1 MiB at once unless told otherwise. */
   partitionBytesMax: number;
-  /** The least time from one batch to the next, unless the first was full: events that come meanwhile go together. */
+  /**
+   * The least time from one batch to the next, unless the first was full: events that come meanwhile go together. It grows
+   * from the first to the second with the number of events in a batch.
+   */
   batchMsMin: number;
+  batchMsMax: number;
   /** The pause after an empty read: it doubles from the first to the second while nothing comes. */
   pollMsMin: number;
   pollMsMax: number;
@@ -47,6 +53,9 @@ export interface RelayState {
 
 /** The name under which the relay keeps its checkpoint and its leadership. */
 export const FOLLOWER = 'kafka';
+
+/** From 2,000 events a second on, batches grow as far apart as they may be. */
+const BATCH_MS_PER_EVENT = 0.5;
 
 /** How long reading the log may stand still when a relay takes over. */
 const INSPECTION_STALL_MS = 15_000;
@@ -98,7 +107,7 @@ export class Relay {
   }
 
   async #lead(term: Term): Promise<void> {
-    const { kafka, eventsMax, batchMsMin, pollMsMin, pollMsMax, lookMs } = this.#options;
+    const { kafka, eventsMax, pollMsMin, pollMsMax, lookMs } = this.#options;
     let checkpoint = await this.#takeOver(term);
     const producer = await ConfirmedProducer.open(kafka);
     try {
@@ -117,8 +126,7 @@ export class Relay {
           ({ checkpoint, ahead } = await this.#publish(term, producer, checkpoint, events));
           pollMs = pollMsMin;
           seenAt = performance.now();
-          // A batch costs the same on every side whether it holds one event or a hundred, here and with each consumer.
-          const restMs = batchMsMin - (seenAt - startedAt);
+          const restMs = this.#batchMs(events.length) - (seenAt - startedAt);
           if (events.length < eventsMax && restMs > 0) await pause(restMs, term.signal);
         } else if (performance.now() - seenAt > lookMs) {
           await this.#look(term.signal, producer, checkpoint);
@@ -138,12 +146,25 @@ export class Relay {
     }
   }
 
+  /**
+   * A batch costs the same on every side whether it holds one event or a hundred, here and with each consumer: the more
+   * there is to do, the more of it goes together.
+   */
+  #batchMs(events: number): number {
+    const { batchMsMin, batchMsMax } = this.#options;
+    return Math.min(batchMsMax, Math.max(batchMsMin, events * BATCH_MS_PER_EVENT));
+  }
+
   async #read({ client }: Term, after: bigint): Promise<StoredEvent[]> {
+    const { eventsMax, bytesMax } = this.#options;
     const { rows } = await client.query<StoredEvent>({
       name: 'read-events',
-      text: `select position, order_id, version, type, data::text, at, traceparent
-               from events where position > $1 order by position limit $2`,
-      values: [after, this.#options.eventsMax],
+      text: `select position, order_id, version, type, data, at, traceparent
+               from (select position, order_id, version, type, data::text, at, traceparent,
+                            sum(octet_length(data::text)) over (order by position) - octet_length(data::text) as before
+                       from events where position > $1 order by position limit $2) as next
+              where before < $3 order by position`,
+      values: [after, eventsMax, bytesMax],
     });
     return rows;
   }
