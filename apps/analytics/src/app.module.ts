@@ -28,6 +28,11 @@ import { ParkedRecords } from './parked/parked-records.ts';
 import { PROJECTIONS } from './projections/projections.ts';
 import { AnalyticsQueriesController } from './queries/analytics-queries.controller.ts';
 import { AnalyticsQueries } from './queries/analytics-queries.ts';
+import { LogBounds } from './rebuild/log-bounds.ts';
+import { ProjectionAdministration } from './rebuild/projection-administration.ts';
+import { staleProjections } from './rebuild/projection-versions.ts';
+import { ProjectionsController } from './rebuild/projections.controller.ts';
+import { Rebuilder } from './rebuild/rebuilder.ts';
 
 /** How many partitions one instance may count at once. */
 const PARTITIONS_MAX = 3;
@@ -48,6 +53,8 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
   readonly eventServer: KafkaBatchServer;
   readonly checkpointServer: KafkaBatchServer;
   readonly queryServer: RabbitMqServer;
+  readonly projections: ProjectionAdministration;
+  readonly #rebuilder: Rebuilder;
   readonly health = new Health('analytics');
   readonly #lagMax: bigint;
   #looking: NodeJS.Timeout | undefined;
@@ -108,6 +115,16 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
       prefetchCount: config.ANALYTICS_PREFETCH,
       park: (message) => this.parkedMessages.park(message),
     });
+    const bounds = new LogBounds(brokers, topics.orderEvents);
+    this.projections = new ProjectionAdministration(this.queryPool, PROJECTIONS, bounds);
+    this.#rebuilder = new Rebuilder({
+      url,
+      brokers,
+      topic: topics.orderEvents,
+      groupPrefix: groups.analyticsRebuild,
+      projections: PROJECTIONS,
+      bounds,
+    });
     this.#lagMax = BigInt(config.ANALYTICS_LAG_MAX);
     this.health.add('kafka', () => this.#kafka());
     this.health.add('postgres', () => this.#postgres());
@@ -115,11 +132,13 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
     this.health.add('events', () => this.#events());
     this.health.add('checkpoints', () => this.#checkpoints());
     this.health.add('parked', () => this.#parked());
+    this.health.add('projections', () => this.#stale());
   }
 
   onApplicationBootstrap(): void {
     // One that finds the database away is told by the next, and by readiness.
     this.#looking = setInterval(() => void this.#look().catch(() => undefined), LOOK_MS).unref();
+    this.#rebuilder.start();
   }
 
   /** First: no new work is to be sent here, and nobody is kept waiting. */
@@ -131,6 +150,7 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
 
   /** Last, when the servers have finished what they had taken: lets go of the database. */
   async onApplicationShutdown(): Promise<void> {
+    await this.#rebuilder.close();
     await this.progress.close();
     await Promise.all([this.counterPool.end(), this.queryPool.end()]);
   }
@@ -194,6 +214,12 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
     ];
     return reasons.length === 0 ? { status: 'ok' } : { status: 'degraded', reason: reasons.join('; ') };
   }
+
+  /** What another version has counted is answered all the same. */
+  async #stale(): Promise<Check> {
+    const reasons = await staleProjections(this.queryPool, PROJECTIONS).catch((error: Error) => [error.message]);
+    return reasons.length === 0 ? { status: 'ok' } : { status: 'degraded', reason: reasons.join('; ') };
+  }
 }
 
 /** The providers are the service's own parts, by their classes. */
@@ -207,6 +233,7 @@ export class AppModule {
         CheckpointsController,
         AnalyticsQueriesController,
         parkedController('analytics'),
+        ProjectionsController,
         HealthController,
       ],
       providers: [
@@ -215,6 +242,7 @@ export class AppModule {
         { provide: Progress, useValue: analytics.progress },
         { provide: AnalyticsQueries, useValue: analytics.queries },
         { provide: Parked, useValue: analytics.parked },
+        { provide: ProjectionAdministration, useValue: analytics.projections },
         { provide: Health, useValue: analytics.health },
       ],
     };

@@ -4,11 +4,14 @@ import { createDatabase, databaseUrl, migrate } from '@tandem/postgres/database'
 import pg from 'pg';
 import type { Config } from './config.ts';
 import { PROJECTIONS } from './projections/projections.ts';
+import { registerProjections } from './rebuild/projection-versions.ts';
 
 /** Creates the role and database of analytics, with all migrations. Safe to run again, and many times at once. */
 export async function setUpDatabase(config: Config): Promise<void> {
   await createDatabase(config.POSTGRES_URL, topology(config.NAMESPACE).databases.analytics);
-  await migrate(analyticsUrl(config), fileURLToPath(new URL('../migrations', import.meta.url)));
+  const url = analyticsUrl(config);
+  await migrate(url, fileURLToPath(new URL('../migrations', import.meta.url)));
+  await connected(url, (client) => registerProjections(client, PROJECTIONS));
 }
 
 /** The address of the database of analytics, with its own role. */
@@ -27,10 +30,18 @@ export const COUNTED_TABLES: readonly string[] = [
 
 /** Forgets all that was counted, so that the log is counted again from its beginning. For a log that was begun anew. */
 export async function forgetCounted(config: Config): Promise<void> {
-  const client = new pg.Client({ connectionString: analyticsUrl(config) });
+  await connected(analyticsUrl(config), async (client) => {
+    // A rebuild under way finds its row gone, and ends.
+    await client.query(`truncate ${[...COUNTED_TABLES, 'rebuilds', 'projections'].join(', ')}`);
+    await registerProjections(client, PROJECTIONS);
+  });
+}
+
+async function connected(url: string, work: (client: pg.Client) => Promise<void>): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    await client.query(`truncate ${COUNTED_TABLES.join(', ')}`);
+    await work(client);
   } finally {
     await client.end();
   }

@@ -14,6 +14,8 @@ export const ORDER_QUERIES = { get: 'order.get', list: 'order.list', events: 'or
 export const INTAKE = { get: 'intake.get', set: 'intake.set' } as const;
 export const ANALYTICS_QUERIES = { summary: 'analytics.summary', revenue: 'analytics.revenue' } as const;
 
+export const PROJECTION_QUERIES = { list: 'analytics.projections', rebuild: 'analytics.rebuild' } as const;
+
 /** Partitions of `order.events`. Another number means a new topic and a rebuild: order ids would move. */
 export const ORDER_EVENTS_PARTITIONS = 6;
 
@@ -64,7 +66,11 @@ export function topology(namespace: string) {
       operator: dotted('operator'),
     },
     topics: { orderEvents: dotted(ORDER_EVENTS), orderCheckpoints: dotted(ORDER_CHECKPOINTS) },
-    groups: { analytics: dotted('analytics'), analyticsCheckpoints: dotted('analytics-checkpoints') },
+    groups: {
+      analytics: dotted('analytics'),
+      analyticsCheckpoints: dotted('analytics-checkpoints'),
+      analyticsRebuild: dotted('analytics-rebuild'),
+    },
   } as const;
 }
 export type Topology = ReturnType<typeof topology>;

@@ -11,6 +11,7 @@ import { transaction } from '@tandem/postgres/transaction';
 import type { Pool, PoolClient } from 'pg';
 import type { Progress } from '../checkpoints/progress.ts';
 import { readOrderCounts } from '../projections/order-counts.ts';
+import { PROJECTIONS } from '../projections/projections.ts';
 import { readRevenueByMinute } from '../projections/revenue-by-minute.ts';
 import { readRevenueTotals } from '../projections/revenue-totals.ts';
 import { TooLargeError, toSafeInteger } from './too-large.ts';
@@ -20,6 +21,13 @@ type TooLarge = { outcome: 'too_large'; detail: string };
 
 /** Part of the wait is kept for the answer's way back: the caller gives up at its deadline. */
 const ANSWER_MS = 250;
+
+/**
+ * The lock that a rebuild waits for comes before the snapshot: tables that were swapped after it would seem to lack what was
+ * counted last. https://www.postgresql.org/docs/17/sql-lock.html
+ */
+const BEGIN = `begin isolation level repeatable read read only;
+  lock table ${PROJECTIONS.flatMap(({ tables }) => tables).join(', ')} in access share mode`;
 
 /** Answers from one snapshot: sums, parked and position of an answer belong together. */
 export class AnalyticsQueries {
@@ -67,7 +75,7 @@ export class AnalyticsQueries {
           const value = await read(client);
           return { outcome: 'counted', value: { ...value, position, parked: await this.parked(client) } };
         },
-        'begin isolation level repeatable read read only',
+        BEGIN,
       );
     } catch (error) {
       if (error instanceof TooLargeError) return { outcome: 'too_large', detail: error.message };

@@ -1,0 +1,34 @@
+import { Kafka, logLevel } from 'kafkajs';
+
+/** Asks Kafka where the log begins. */
+export class LogBounds {
+  readonly #kafka: Kafka;
+  readonly #topic: string;
+
+  constructor(brokers: string[], topic: string) {
+    this.#topic = topic;
+    this.#kafka = new Kafka({
+      brokers,
+      clientId: 'analytics.rebuild',
+      connectionTimeout: 1_000,
+      requestTimeout: 3_000,
+      retry: { retries: 1, initialRetryTime: 100 },
+      logLevel: logLevel.NOTHING,
+    });
+  }
+
+  /** What is missing at the beginning of the log, or undefined when it is whole. @throws Error when Kafka does not answer */
+  async truncated(): Promise<string | undefined> {
+    const admin = this.#kafka.admin();
+    try {
+      await admin.connect();
+      const offsets = await admin.fetchTopicOffsets(this.#topic);
+      const cut = offsets.filter(({ low }) => low !== '0').sort((a, b) => a.partition - b.partition);
+      if (cut.length === 0) return undefined;
+      const where = cut.map(({ partition, low }) => `partition ${partition} begins at offset ${low}`).join(', ');
+      return `The log does not begin with its first record: ${where}. What was deleted cannot be counted again.`;
+    } finally {
+      await admin.disconnect().catch(() => undefined);
+    }
+  }
+}

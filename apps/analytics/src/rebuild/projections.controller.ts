@@ -1,0 +1,25 @@
+import { Controller } from '@nestjs/common';
+import { MessagePattern, Payload, Transport } from '@nestjs/microservices';
+import {
+  ListProjections,
+  RebuildProjection,
+  type ProjectionList,
+  type RebuildReply,
+} from '@tandem/contracts/projections';
+import { PROJECTION_QUERIES } from '@tandem/contracts/topology';
+import { ProjectionAdministration } from './projection-administration.ts';
+
+@Controller()
+export class ProjectionsController {
+  constructor(private readonly projections: ProjectionAdministration) {}
+
+  @MessagePattern(PROJECTION_QUERIES.list, Transport.RMQ)
+  list(@Payload({ schema: ListProjections }) _query: ListProjections): Promise<ProjectionList> {
+    return this.projections.list();
+  }
+
+  @MessagePattern(PROJECTION_QUERIES.rebuild, Transport.RMQ)
+  rebuild(@Payload({ schema: RebuildProjection }) request: RebuildProjection): Promise<RebuildReply> {
+    return this.projections.rebuild(request);
+  }
+}

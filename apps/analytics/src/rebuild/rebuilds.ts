@@ -1,0 +1,149 @@
+import { randomUUID } from 'node:crypto';
+import type { ProjectionDifference, ProjectionStatus, Rebuild } from '@tandem/contracts/projections';
+import type { ClientBase, Pool } from 'pg';
+import type { Projection } from '../projections/projection.ts';
+import { countedVersions } from './projection-versions.ts';
+
+/** A rebuild that is asked for or under way. */
+export interface OpenRebuild {
+  id: string;
+  projection: string;
+  version: number;
+  state: 'waiting' | 'reading';
+  acceptDifferences: boolean;
+}
+
+/** Somebody has begun anew what this rebuild was about, or forgotten all that was counted: it must not go on. */
+export class RebuildGoneError extends Error {
+  override name = 'RebuildGoneError';
+}
+
+/** Asks for a rebuild, unless one is under way: that one is the answer then. */
+export async function requestRebuild(pool: Pool, projection: Projection, acceptDifferences: boolean): Promise<void> {
+  await pool.query(
+    `insert into rebuilds as r (projection, id, version, state, accepts_differences) values ($1, $2, $3, 'waiting', $4)
+     on conflict (projection) do update set
+       id = excluded.id, version = excluded.version, state = 'waiting', accepts_differences = excluded.accepts_differences,
+       requested_at = now(), started_at = null, finished_at = null, read = 0, total = 0, leg_at = null, leg_read = null,
+       reason = null, differences = '[]'
+     where r.state in ('swapped', 'failed')`,
+    [projection.name, randomUUID(), projection.version, acceptDifferences],
+  );
+}
+
+/** The rebuild that was asked for first, of those that this version of the code can do. */
+export async function nextRebuild(
+  client: ClientBase,
+  projections: readonly Projection[],
+): Promise<OpenRebuild | undefined> {
+  const { rows } = await client.query<Omit<OpenRebuild, 'acceptDifferences'> & { accepts_differences: boolean }>(
+    `select r.id, r.projection, r.version, r.state, r.accepts_differences
+       from rebuilds r join unnest($1::text[], $2::integer[]) as t(name, version) on t.name = r.projection
+      where r.state in ('waiting', 'reading') and r.version <= t.version
+      order by r.requested_at limit 1`,
+    [projections.map(({ name }) => name), projections.map(({ version }) => version)],
+  );
+  const row = rows[0];
+  if (row === undefined) return undefined;
+  const { accepts_differences: acceptDifferences, ...rebuild } = row;
+  return { ...rebuild, acceptDifferences };
+}
+
+/** Begins to read, or goes on after whoever read before. @throws RebuildGoneError */
+export async function beginReading(client: ClientBase, id: string, version: number, read: bigint): Promise<void> {
+  await update(
+    client,
+    `update rebuilds set state = 'reading', version = $2, read = $3, started_at = coalesce(started_at, now()), leg_at = now(),
+            leg_read = $3
+      where id = $1 and state in ('waiting', 'reading')`,
+    [id, version, read],
+  );
+}
+
+/** Says how much has been read, in the transaction that did. @throws RebuildGoneError */
+export async function noteProgress(client: ClientBase, id: string, records: bigint): Promise<void> {
+  await update(client, `update rebuilds set read = read + $2, reason = null where id = $1 and state = 'reading'`, [
+    id,
+    records,
+  ]);
+}
+
+/** Says how much there is to read. @throws RebuildGoneError */
+export async function noteTotal(client: ClientBase, id: string, total: bigint): Promise<void> {
+  await update(client, `update rebuilds set total = $2 where id = $1 and state = 'reading'`, [id, total]);
+}
+
+/** Says what it waits for, if it is still wanted. */
+export async function noteReason(client: ClientBase, id: string, reason: string): Promise<void> {
+  await client.query(`update rebuilds set reason = $2 where id = $1 and state in ('waiting', 'reading')`, [id, reason]);
+}
+
+/** Ends a rebuild. @throws RebuildGoneError */
+export async function finish(
+  client: ClientBase,
+  id: string,
+  state: 'swapped' | 'failed',
+  { reason = null, differences = [] }: { reason?: string | null; differences?: readonly ProjectionDifference[] },
+): Promise<void> {
+  await update(
+    client,
+    `update rebuilds set state = $2, reason = $3, differences = $4, finished_at = now()
+      where id = $1 and state in ('waiting', 'reading')`,
+    [id, state, reason, JSON.stringify(differences)],
+  );
+}
+
+/** Every projection of the code with its latest rebuild. */
+export async function projectionStatuses(pool: Pool, projections: readonly Projection[]): Promise<ProjectionStatus[]> {
+  const versions = await countedVersions(pool);
+  const { rows } = await pool.query<RebuildRow>({
+    name: 'read-rebuilds',
+    text: `select projection, id, version, state, accepts_differences, requested_at, finished_at, read, total, reason, differences,
+                  case when state = 'reading' and read > leg_read
+                       then (extract(epoch from now() - leg_at) * 1000 * greatest(total - read, 0) / (read - leg_read))::bigint
+                  end as remaining_ms
+             from rebuilds`,
+  });
+  const rebuilds = new Map(rows.map((row) => [row.projection, rebuildOf(row)]));
+  return projections.map(({ name, version: codeVersion }) => {
+    const version = versions.get(name) ?? 0;
+    return { name, version, codeVersion, stale: version !== codeVersion, rebuild: rebuilds.get(name) ?? null };
+  });
+}
+
+interface RebuildRow {
+  projection: string;
+  id: string;
+  version: number;
+  state: Rebuild['state'];
+  accepts_differences: boolean;
+  requested_at: Date;
+  finished_at: Date | null;
+  read: bigint;
+  total: bigint;
+  reason: string | null;
+  differences: ProjectionDifference[];
+  remaining_ms: bigint | null;
+}
+
+function rebuildOf(row: RebuildRow): Rebuild {
+  const { id, version, state, accepts_differences: acceptDifferences, reason, differences } = row;
+  return {
+    id,
+    version,
+    state,
+    acceptDifferences,
+    requestedAt: row.requested_at.toISOString(),
+    finishedAt: row.finished_at?.toISOString() ?? null,
+    read: Number(row.read),
+    total: Number(row.total),
+    remainingMs: row.remaining_ms === null ? null : Number(row.remaining_ms),
+    reason,
+    differences,
+  };
+}
+
+async function update(client: ClientBase, text: string, values: unknown[]): Promise<void> {
+  const { rowCount } = await client.query(text, values);
+  if (rowCount !== 1) throw new RebuildGoneError('The rebuild was given up.');
+}
