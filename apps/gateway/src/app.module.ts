@@ -11,6 +11,8 @@ import { OrdersController } from './orders/orders.controller.ts';
 import { ParkedClient } from './parked/parked.client.ts';
 import { ParkedController } from './parked/parked.controller.ts';
 import { ProblemsController } from './problems.controller.ts';
+import { ProjectionsClient } from './projections/projections.client.ts';
+import { ProjectionsController } from './projections/projections.controller.ts';
 
 /** Everything that lives as long as the gateway, made once from its configuration. */
 export class Gateway {
@@ -18,6 +20,7 @@ export class Gateway {
   readonly orders: OrdersClient;
   readonly analytics: AnalyticsClient;
   readonly parked: ParkedClient;
+  readonly projections: ProjectionsClient;
   readonly #clients: RabbitMqClient[];
 
   constructor(config: Config) {
@@ -37,6 +40,7 @@ export class Gateway {
     this.orders = new OrdersClient(commands, queries);
     this.analytics = new AnalyticsClient(analytics, config.AFTER_WAIT_MS);
     this.parked = new ParkedClient({ orders: queries, analytics });
+    this.projections = new ProjectionsClient(analytics);
     this.health.add('rabbitmq', () => this.#rabbitMq());
   }
 
@@ -62,11 +66,12 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [HealthModule.forRoot(gateway.health)],
-      controllers: [OrdersController, AnalyticsController, ParkedController, ProblemsController],
+      controllers: [OrdersController, AnalyticsController, ParkedController, ProjectionsController, ProblemsController],
       providers: [
         { provide: OrdersClient, useValue: gateway.orders },
         { provide: AnalyticsClient, useValue: gateway.analytics },
         { provide: ParkedClient, useValue: gateway.parked },
+        { provide: ProjectionsClient, useValue: gateway.projections },
       ],
     };
   }

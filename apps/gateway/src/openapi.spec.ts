@@ -53,6 +53,8 @@ describe('the OpenAPI document', () => {
       'GET /v1/admin/parked/{id}',
       'POST /v1/admin/parked/{id}/redrive',
       'POST /v1/admin/parked/{id}/drop',
+      'GET /v1/admin/projections',
+      'POST /v1/admin/projections/{id}/rebuild',
     ]);
   });
 

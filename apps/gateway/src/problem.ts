@@ -126,6 +126,18 @@ export const PROBLEMS = {
     retryable: false,
     advice: 'Check the request line and the headers.',
   },
+  projection_not_found: {
+    status: 404,
+    title: 'There is no such projection',
+    retryable: false,
+    advice: 'GET /v1/admin/projections lists them.',
+  },
+  log_truncated: {
+    status: 409,
+    title: 'The log does not begin with its first record',
+    retryable: false,
+    advice: 'What retention has deleted cannot be counted again; the live copy still has it.',
+  },
   route_not_found: {
     status: 404,
     title: 'There is nothing at this path',

@@ -42,7 +42,7 @@ export const ProjectionStatus = z
     version: Count.meta({ description: 'Of the code that counted it; 0 when it began in the middle of the log' }),
     codeVersion: Count,
     stale: z.boolean().meta({ description: 'It was counted by another version than that of the code: rebuild it' }),
-    rebuild: Rebuild.nullable(),
+    rebuild: Rebuild.optional(),
   })
   .meta({ id: 'Projection' });
 export type ProjectionStatus = z.infer<typeof ProjectionStatus>;

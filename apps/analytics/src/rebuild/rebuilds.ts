@@ -107,7 +107,8 @@ export async function projectionStatuses(pool: Pool, projections: readonly Proje
   const rebuilds = new Map(rows.map((row) => [row.projection, rebuildOf(row)]));
   return projections.map(({ name, version: codeVersion }) => {
     const version = versions.get(name) ?? 0;
-    return { name, version, codeVersion, stale: version !== codeVersion, rebuild: rebuilds.get(name) ?? null };
+    const rebuild = rebuilds.get(name);
+    return { name, version, codeVersion, stale: version !== codeVersion, ...(rebuild && { rebuild }) };
   });
 }
 

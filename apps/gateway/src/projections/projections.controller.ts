@@ -1,0 +1,41 @@
+import { Body, Controller, Get, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
+import {
+  ListProjections,
+  ProjectionName,
+  RebuildOptions,
+  type ProjectionList,
+  type ProjectionStatus,
+} from '@tandem/contracts/projections';
+import type { FastifyRequest } from 'fastify';
+import { ProblemError } from '../problem.ts';
+import { traceOf } from '../trace.ts';
+import { ProjectionsClient } from './projections.client.ts';
+import { DocumentListProjections, DocumentRebuild, projectionNotFound } from './projections.docs.ts';
+
+@Controller('v1/admin/projections')
+export class ProjectionsController {
+  constructor(private readonly projections: ProjectionsClient) {}
+
+  @Get()
+  @DocumentListProjections()
+  list(
+    @Query({ schema: ListProjections }) _query: ListProjections,
+    @Req() request: FastifyRequest,
+  ): Promise<ProjectionList> {
+    return this.projections.list(traceOf(request));
+  }
+
+  @Post(':id/rebuild')
+  @HttpCode(202)
+  @DocumentRebuild()
+  async rebuild(
+    @Param('id', { schema: ProjectionName }) name: string,
+    @Body({ schema: RebuildOptions }) options: RebuildOptions,
+    @Req() request: FastifyRequest,
+  ): Promise<ProjectionStatus> {
+    const reply = await this.projections.rebuild({ name, ...options }, traceOf(request));
+    if (reply.outcome === 'not_found') throw projectionNotFound(name);
+    if (reply.outcome === 'truncated') throw new ProblemError('log_truncated', reply.detail);
+    return reply.projection;
+  }
+}

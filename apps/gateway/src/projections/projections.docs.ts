@@ -1,0 +1,96 @@
+import { ProjectionList, ProjectionStatus } from '@tandem/contracts/projections';
+import { documented, problemExample } from '../docs.ts';
+import { invalidRequest, ProblemError } from '../problem.ts';
+
+const tag = 'admin';
+const EXAMPLE_NAME = 'order-counts';
+const UNKNOWN_NAME = 'order-miscounts';
+
+const rebuild = {
+  id: '0197c6f0-5b7a-4cc3-9a51-3f1f6f3c2b10',
+  version: 1,
+  state: 'waiting',
+  acceptDifferences: false,
+  requestedAt: '2026-01-01T00:00:00.000Z',
+  finishedAt: null,
+  read: 0,
+  total: 0,
+  remainingMs: null,
+  reason: null,
+  differences: [],
+};
+const projection = { name: EXAMPLE_NAME, version: 1, codeVersion: 1, stale: false, rebuild };
+
+export const projectionNotFound = (name: string): ProblemError =>
+  new ProblemError('projection_not_found', `There is no projection ${name}`);
+
+export const DocumentListProjections = () =>
+  documented({
+    id: 'listProjections',
+    tag,
+    summary: 'What is counted, by which version of its code, and its latest rebuild',
+    success: {
+      status: 200,
+      description: 'All of them, in the order in which they are counted',
+      schema: ProjectionList,
+      examples: {
+        rebuilding: {
+          summary: 'One that is being rebuilt',
+          request: { before: [{ operationId: 'rebuildProjection', id: EXAMPLE_NAME }] },
+          value: { data: [projection] },
+        },
+      },
+    },
+    problems: {
+      invalid_request: {
+        unknownParameter: problemExample(
+          'A parameter that there is not',
+          { query: { name: EXAMPLE_NAME } },
+          invalidRequest([{ parameter: 'name', detail: 'is not a parameter of this request' }]),
+        ),
+      },
+      no_answer: {},
+    },
+  });
+
+export const DocumentRebuild = () =>
+  documented({
+    id: 'rebuildProjection',
+    tag,
+    summary: 'Counts it again from the beginning of the log',
+    description:
+      'Beside the live copy, which goes on counting and answering. When both stand at the same offsets, counts and sums are ' +
+      'compared, and quantiles within the error of their sketches; then the new copy takes the place of the live one, in one ' +
+      'transaction. A copy that differs from the live one of the same version is thrown away and the rebuild has failed, ' +
+      'unless `acceptDifferences` says otherwise. While a rebuild is under way it is the answer. A crash costs a batch.',
+    pathExample: EXAMPLE_NAME,
+    pathDescription: 'The name of the projection',
+    body: { asUsual: { summary: 'As usual', value: {} } },
+    bodyRequired: false,
+    success: {
+      status: 202,
+      description: 'It is under way',
+      schema: ProjectionStatus,
+      examples: {
+        accepted: { summary: 'A rebuild that was asked for', request: { id: EXAMPLE_NAME }, value: projection },
+      },
+    },
+    problems: {
+      invalid_request: {
+        malformedName: problemExample(
+          'A name that is none',
+          { id: 'Order_Counts' },
+          invalidRequest([{ parameter: 'id', detail: 'takes small letters, digits and -' }]),
+        ),
+      },
+      projection_not_found: {
+        unknownProjection: problemExample(
+          'A name of no projection',
+          { id: UNKNOWN_NAME },
+          projectionNotFound(UNKNOWN_NAME),
+        ),
+      },
+      log_truncated: {},
+      no_answer: {},
+    },
+  });

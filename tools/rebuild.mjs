@@ -1,0 +1,117 @@
+// @ts-check
+// `npm run rebuild -- NAME`: counts a projection again from the beginning of the log, through the gateway, and shows how far it is.
+import { parseArgs } from 'node:util';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fail } from './failure.mjs';
+import { folder } from './folder.mjs';
+import { loadDotEnv } from './options.mjs';
+import { onRepositoryNode, packagesMissing } from './packages.mjs';
+import { StepFailed, Steps } from './steps.mjs';
+
+const USAGE = `npm run rebuild                                lists the projections
+npm run rebuild -- NAME                        rebuilds one of them
+npm run rebuild -- NAME --accept-differences   swaps though the new copy says something else than the live one`;
+
+const TIMEOUT_MS = 10_000;
+const LOOK_MS = 500;
+const BAR = 30;
+
+/** @typedef {Record<string, any>} Json */
+
+try {
+  const missing = packagesMissing();
+  if (missing) throw new StepFailed(`The packages are not installed (${missing}). npm start installs them.`);
+  if (await onRepositoryNode()) await main(process.argv.slice(2));
+} catch (error) {
+  fail(error);
+}
+
+/** @param {string[]} args */
+async function main(args) {
+  loadDotEnv();
+  const { values, positionals } = readArguments(args);
+  const [name, ...more] = positionals;
+  if (more.length > 0) throw new StepFailed(USAGE);
+  if (name !== undefined) return rebuild(name, values['accept-differences'] === true);
+  for (const projection of (await ask('GET', ''))['data']) console.log(line(projection));
+}
+
+/** @param {string[]} args */
+function readArguments(args) {
+  try {
+    const options = { 'accept-differences': { type: /** @type {const} */ ('boolean') } };
+    return parseArgs({ args, options, allowPositionals: true });
+  } catch (error) {
+    throw new StepFailed(`${error instanceof Error ? error.message : error}\n${USAGE}`);
+  }
+}
+
+/** @param {string} name @param {boolean} acceptDifferences */
+async function rebuild(name, acceptDifferences) {
+  await new Steps().run(name, async (step) => {
+    let projection = await ask('POST', `/${encodeURIComponent(name)}/rebuild`, { acceptDifferences });
+    for (;;) {
+      const { state, reason, differences, read } = projection['rebuild'];
+      const differing = differences.map(
+        (/** @type {Json} */ one) => `${one['name']}: ${one['live']} → ${one['rebuilt']}`,
+      );
+      if (state === 'failed') throw new StepFailed(reason, differing.join('\n'));
+      if (state === 'swapped') {
+        step.says([`rebuilt from ${read} records`, ...differing].join('\n'));
+        return;
+      }
+      step.says(progress(projection['rebuild']));
+      await sleep(LOOK_MS);
+      const { data } = await ask('GET', '');
+      projection = data.find((/** @type {Json} */ one) => one['name'] === name);
+    }
+  });
+}
+
+/** @param {Json} rebuild */
+function progress({ state, read, total, remainingMs, reason }) {
+  if (reason) return `waits: ${reason}`;
+  if (state === 'waiting' || total === 0) return 'waits for its turn';
+  const share = Math.min(1, read / total);
+  const bar = '█'.repeat(Math.round(share * BAR)).padEnd(BAR, '░');
+  const left = remainingMs === null ? '' : `, ${Math.ceil(remainingMs / 1000)} s left`;
+  return `${bar} ${Math.floor(share * 100)} %${left}`;
+}
+
+/** @param {Json} projection */
+function line({ name, version, codeVersion, stale, rebuild }) {
+  const how = stale ? `stale: counted by version ${version}, not ${codeVersion}` : `version ${version}`;
+  return [name.padEnd(20), how.padEnd(20), rebuild ? `rebuild ${rebuild.state} ${rebuild.finishedAt ?? ''}` : '']
+    .join(' ')
+    .trimEnd();
+}
+
+/**
+ * @param {string} method
+ * @param {string} path below the list
+ * @param {Json} [body]
+ * @returns {Promise<Json>}
+ * @throws {StepFailed} with what the gateway says
+ */
+async function ask(method, path, body) {
+  const url = `${await gateway()}/v1/admin/projections${path}`;
+  const sent =
+    body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  let response;
+  try {
+    response = await fetch(url, { method, ...sent, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  } catch (error) {
+    throw new StepFailed(`The gateway does not answer at ${url}`, error instanceof Error ? error.message : undefined);
+  }
+  const answer = /** @type {Json} */ (await response.json().catch(() => ({})));
+  if (!response.ok) throw new StepFailed(`${answer['title'] ?? response.status}: ${answer['detail'] ?? ''}`);
+  return answer;
+}
+
+/** The one of GATEWAY_URL, of the running `npm start`, or of the standard port. */
+async function gateway() {
+  if (process.env['GATEWAY_URL']) return process.env['GATEWAY_URL'];
+  const { liveRun } = await import('./record.mjs');
+  const port = liveRun(folder)?.services.find(({ name }) => name === 'gateway')?.port;
+  return `http://127.0.0.1:${port ?? process.env['GATEWAY_PORT'] ?? 3000}`;
+}
