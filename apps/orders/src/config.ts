@@ -13,6 +13,8 @@ const Environment = z.object({
     .transform((brokers) => brokers.split(',')),
   /** How many copies of each record Kafka keeps: 1 for a single broker, 3 in production (with two in sync at least). */
   KAFKA_REPLICATION: count(1),
+  /** How long the log keeps events, in milliseconds; -1 for ever. What it has deleted, no rebuild can count again. */
+  EVENTS_RETENTION_MS: z.coerce.number().int().min(-1).default(-1),
   NAMESPACE: z
     .string()
     .regex(/^[a-z0-9_-]{0,40}$/, 'takes up to 40 lower-case letters, digits, _ and -')

@@ -3,6 +3,7 @@ import { ORDER_EVENTS_PARTITIONS, topology } from '@tandem/contracts/topology';
 import { createDatabase, databaseUrl, migrate } from '@tandem/postgres/database';
 import { leadWheneverPossible } from '@tandem/postgres/leader';
 import { createLogger } from '@tandem/telemetry/logger';
+import { ConfigResourceTypes, type Admin } from 'kafkajs';
 import pg from 'pg';
 
 import type { Config } from './config.ts';
@@ -51,8 +52,8 @@ async function createTopics(config: Config, partitions: number): Promise<void> {
           topic: topics.orderEvents,
           numPartitions: partitions,
           replicationFactor,
-          // Events are kept for ever: every number must be rebuilt from them.
-          configEntries: [inSync, { name: 'retention.ms', value: '-1' }, { name: 'retention.bytes', value: '-1' }],
+          // Unless that is wanted nothing is ever deleted: every number must be rebuilt from it.
+          configEntries: [inSync, ...retentionOf(config)],
         },
         {
           topic: topics.orderCheckpoints,
@@ -63,10 +64,35 @@ async function createTopics(config: Config, partitions: number): Promise<void> {
         },
       ],
     });
+    await applyRetention(admin, topics.orderEvents, config);
   } finally {
     await admin.disconnect();
   }
 }
+
+const retentionOf = ({ EVENTS_RETENTION_MS }: Config) => [
+  { name: 'retention.ms', value: String(EVENTS_RETENTION_MS) },
+  { name: 'retention.bytes', value: '-1' },
+];
+
+/** Gives a topic that was made before the retention of today. */
+async function applyRetention(admin: Admin, topic: string, config: Config): Promise<void> {
+  const type = ConfigResourceTypes.TOPIC;
+  const { resources } = await admin.describeConfigs({ resources: [{ type, name: topic }], includeSynonyms: false });
+  // Kafka's AlterConfigs, which is what kafkajs has, sets back whatever is not named.
+  const own = resources
+    .flatMap(({ configEntries }) => configEntries)
+    .filter((entry) => entry.configSource === TOPIC_CONFIG);
+  const wanted = new Map(own.map(({ configName, configValue }) => [configName, configValue]));
+  const changes = retentionOf(config).filter(({ name, value }) => wanted.get(name) !== value);
+  if (changes.length === 0) return;
+  for (const { name, value } of changes) wanted.set(name, value);
+  const configEntries = [...wanted].map(([name, value]) => ({ name, value }));
+  await admin.alterConfigs({ validateOnly: false, resources: [{ type, name: topic, configEntries }] });
+}
+
+/** Of a value that was set on the topic itself. https://kafka.apache.org/protocol.html#The_Messages_DescribeConfigs */
+const TOPIC_CONFIG = 1;
 
 /**
  * Begins a new log: a new epoch, empty topics, and a relay that publishes the whole events table again. For a database that
