@@ -37,6 +37,7 @@ const REJECTIONS = {
     retryable: false,
     advice: 'Read the order again, decide again, and send its ETag, which is also in this answer, as If-Match.',
   },
+  // 400, because the body contradicts itself whatever the state of anything is; 422 says that a key was used before.
   total_mismatch: {
     status: 400,
     title: 'The expected total is not the total',
