@@ -11,9 +11,9 @@ import { pause, until } from './waiting.testing.ts';
 
 /**
  * A broker that was killed can follow again, so that the next may be killed, when its Java has started and has fetched what it
- * missed: 2 to 4 s on two cores. All faults together have eight minutes.
+ * missed: 3 to 5 s on two cores. All faults together have eight minutes.
  */
-const KILLING_MS = 75_000;
+const KILLING_MS = 45_000;
 /** As many kills as fit, but some on the busiest machine and no more than need be. */
 const KILLS_MIN = 10;
 const KILLS_MAX = 50;
