@@ -1,5 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
-import { ORDER_ID, cancelling, placed, placing, recorded } from '../order/rulebook.testing.ts';
+import {
+  ORDER_ID,
+  cancelling,
+  expiring,
+  placed,
+  placing,
+  recorded,
+  recordingDecline,
+} from '../order/rulebook.testing.ts';
 import { decideBatch, type Command } from './decide-batch.ts';
 import { referenceKey, type Loaded } from './load.ts';
 
@@ -84,5 +92,36 @@ describe('a batch of commands', () => {
     const [taken, free] = decideBatch(commands, loaded, now).replies(1);
     expect(taken).toMatchObject({ rejection: { code: 'reference_taken', orderId: OTHER_ID } });
     expect(free).toMatchObject({ outcome: 'accepted' });
+  });
+
+  it('gives an order its id in the moment of its placing', () => {
+    const place = { ...command('a', placing()), newOrderId: (at: Date) => (at === now ? OTHER_ID : ORDER_ID) };
+    const { batch, replies } = decideBatch([place], nothing(), now);
+    expect(replies(1)).toMatchObject([{ order: { id: OTHER_ID, placedAt: now.toISOString() } }]);
+    expect(batch).toMatchObject({ outcomes: [{ orderId: OTHER_ID }], events: [{ orderId: OTHER_ID }] });
+  });
+
+  it('answers what changes nothing with the order as it is, and stores that answer alone', () => {
+    const events = recorded([placed, { type: 'order.cancelled.v1', data: { cause: 'customer' } }]);
+    const loaded: Loaded = {
+      ...nothing(),
+      streams: new Map([[ORDER_ID, events.map((event, index) => ({ ...event, position: 7 + index }))]]),
+    };
+    const { batch, replies } = decideBatch([command('a', recordingDecline())], loaded, now);
+    expect(replies(0)).toMatchObject([
+      { outcome: 'accepted', replayed: false, order: { status: 'cancelled', version: 2, position: 8 } },
+    ]);
+    expect(batch).toMatchObject({ events: [], orders: [], outcomes: [{ version: 2, rejection: null }] });
+  });
+
+  it('answers what changes nothing after a change of this batch with the position of that change', () => {
+    const commands = [
+      command('a', cancelling()),
+      command('b', { ...placing(), orderId: OTHER_ID }),
+      command('c', expiring),
+    ];
+    const [cancelled, , expired] = decideBatch(commands, withOrder(), now).replies(100);
+    expect(cancelled).toMatchObject({ order: { version: 2, position: 100 } });
+    expect(expired).toMatchObject({ order: { status: 'cancelled', version: 2, position: 100 } });
   });
 });

@@ -13,12 +13,14 @@ export interface Command {
   /** A hash of what was asked, to tell a repeat from another command with the same id. */
   payloadHash: string;
   order: OrderCommand;
+  /** Makes the id of an order that is placed, of the moment in which it is: so the id says when that was. */
+  newOrderId?: (at: Date) => string;
   traceparent?: string | undefined;
 }
 
-/** An answer that waits for the commit: `position` is known for a repeat, `eventIndex` for what this batch appends. */
+/** An answer that waits for the commit: `position` is known of earlier events, `eventIndex` of what this batch appends. */
 type Answer =
-  | { state: OrderState; position: number; replayed: true }
+  | { state: OrderState; position: number; replayed: boolean }
   | { state: OrderState; eventIndex: number; replayed: boolean }
   | { rejection: Rejection; replayed: boolean };
 
@@ -36,14 +38,15 @@ export function decideBatch(commands: readonly Command[], loaded: Loaded, now: D
   const at = now.toISOString();
   const batch: Batch = { outcomes: [], orders: [], events: [], at };
   const states = new Map<string, OrderState>();
-  const changed = new Set<string>();
+  /** Of each order that this batch changes, the place in the batch of its latest event. */
+  const latest = new Map<string, number>();
   const references = new Map(loaded.references);
   const decidedHere = new Map<string, { payloadHash: string; answer: Answer }>();
 
   const stateOf = (orderId: string) => states.get(orderId) ?? fold(loaded.streams.get(orderId) ?? []);
 
   const decideOne = (command: Command): Answer => {
-    const { order } = command;
+    const order = withNewId(command, now);
     const decision = decide(withReference(order, references), stateOf(order.orderId));
     const { id: commandId, payloadHash } = command;
     if ('rejection' in decision) {
@@ -58,8 +61,10 @@ export function decideBatch(commands: readonly Command[], loaded: Loaded, now: D
       batch.events.push({ ...recorded, traceparent: command.traceparent });
     }
     if (state === undefined) throw new Error(`${order.type} was accepted without an event.`);
-    states.set(order.orderId, state);
-    changed.add(order.orderId);
+    if (decision.events.length > 0) {
+      states.set(order.orderId, state);
+      latest.set(order.orderId, batch.events.length - 1);
+    }
     if (state.reference !== undefined) references.set(referenceKey(state.customerId, state.reference), state.id);
     batch.outcomes.push({
       commandId,
@@ -68,7 +73,9 @@ export function decideBatch(commands: readonly Command[], loaded: Loaded, now: D
       version: state.version,
       rejection: null,
     });
-    return { state, eventIndex: batch.events.length - 1, replayed: false };
+    const eventIndex = latest.get(order.orderId);
+    if (eventIndex !== undefined) return { state, eventIndex, replayed: false };
+    return { state, position: positionOf(order.orderId, loaded), replayed: false };
   };
 
   const answers = commands.map((command): Answer => {
@@ -80,9 +87,20 @@ export function decideBatch(commands: readonly Command[], loaded: Loaded, now: D
     decidedHere.set(command.id, { payloadHash: command.payloadHash, answer });
     return answer;
   });
-  for (const orderId of changed) batch.orders.push(states.get(orderId) as OrderState);
+  for (const orderId of latest.keys()) batch.orders.push(states.get(orderId) as OrderState);
 
   return { batch, replies: (firstPosition) => answers.map((answer) => reply(answer, firstPosition)) };
+}
+
+function withNewId({ order, newOrderId }: Command, now: Date): OrderCommand {
+  return order.type === 'PlaceOrder' && newOrderId !== undefined ? { ...order, orderId: newOrderId(now) } : order;
+}
+
+/** Of an order's latest event, when an accepted command has added none. */
+function positionOf(orderId: string, { streams }: Loaded): number {
+  const last = streams.get(orderId)?.at(-1);
+  if (last === undefined) throw new Error(`The events of order ${orderId} are not there.`);
+  return last.position;
 }
 
 function withReference(order: OrderCommand, references: ReadonlyMap<string, string>): OrderCommand {

@@ -7,7 +7,17 @@ import fc from 'fast-check';
 import type { Pool } from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import { fold } from '../order/order.ts';
-import { cancelling, placing } from '../order/rulebook.testing.ts';
+import {
+  cancelling,
+  delivering,
+  expiring,
+  placing,
+  recordingDecline,
+  recordingPayment,
+  recordingRefund,
+  refunding,
+  shipping,
+} from '../order/rulebook.testing.ts';
 import type { Command } from './decide-batch.ts';
 import { GroupCommit } from './group-commit.ts';
 import { load } from './load.ts';
@@ -33,14 +43,33 @@ afterAll(async () => {
 /** What is sent: which of a few orders, which command, with an id of its own or one that was used before. */
 const anyStep = fc.record({
   order: fc.nat({ max: 3 }),
-  kind: fc.constantFrom('place', 'cancel', 'cancelStale', 'wrongTotal'),
+  kind: fc.constantFrom(
+    // Twice, so that enough of the others find an order.
+    'place',
+    'place',
+    'pay',
+    'pay',
+    'payOtherwise',
+    'decline',
+    'ship',
+    'shipOne',
+    'deliver',
+    'refund',
+    'refundSome',
+    'refundOne',
+    'recordRefund',
+    'expire',
+    'cancel',
+    'cancelStale',
+    'wrongTotal',
+  ),
   id: fc.option(fc.nat({ max: 5 })),
   instance: fc.nat({ max: 1 }),
 });
 
 describe('whatever commands come, in whatever groups, to whichever instance', () => {
   it('each row is the fold of its events, versions have no gap, and each command id has one outcome', async () => {
-    const schedule = fc.array(fc.array(anyStep, { minLength: 1, maxLength: 8 }), { minLength: 1, maxLength: 4 });
+    const schedule = fc.array(fc.array(anyStep, { minLength: 1, maxLength: 10 }), { minLength: 1, maxLength: 6 });
     await fc.assert(
       fc.asyncProperty(schedule, async (groups) => {
         const options = { pool, commandsMax: 3, unavailableAfterMs: 500, retryPauseMs: 5, onAppended: () => undefined };
@@ -54,6 +83,17 @@ describe('whatever commands come, in whatever groups, to whichever instance', ()
             const what = {
               place: { ...placing(), orderId },
               wrongTotal: { ...placing({ expectedTotal: 1 }), orderId },
+              pay: { ...recordingPayment(), orderId },
+              payOtherwise: { ...recordingPayment({ paymentId: 'p-2' }), orderId },
+              decline: { ...recordingDecline(), orderId },
+              ship: { ...shipping(), orderId },
+              shipOne: { ...shipping([{ id: 1, quantity: 1 }]), orderId },
+              deliver: { ...delivering(), orderId },
+              refund: { ...refunding(), orderId },
+              refundSome: { ...refunding({ amount: 500 }), orderId },
+              refundOne: { ...refunding({ lines: [{ id: 1, quantity: 1 }] }), orderId },
+              recordRefund: { ...recordingRefund({ amount: 500 }), orderId },
+              expire: { ...expiring, orderId },
               cancel: { ...cancelling(), orderId },
               cancelStale: { ...cancelling({}, 7), orderId },
             }[kind];
@@ -74,6 +114,12 @@ describe('whatever commands come, in whatever groups, to whichever instance', ()
           const order = fold(history);
           expect(row).toMatchObject({ version: order?.version, status: order?.status });
           expect(row.state).toEqual(order);
+          const sum = (type: string) =>
+            history.reduce((all, { type: is, data }) => (is === type && 'amount' in data ? all + data.amount : all), 0);
+          const [paid, asked, refunded] = ['payment-recorded', 'refund-requested', 'refund-recorded'].map((name) =>
+            sum(`order.${name}.v1`),
+          ) as [number, number, number];
+          expect([refunded <= asked, asked <= paid, paid <= row.state.total]).toEqual([true, true, true]);
         }
         expect(outcomes.size).toBe(new Set(sent).size);
       }),

@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto';
-import type { CancelOrderMessage, CommandReply, PlaceOrderMessage } from '@tandem/contracts/order-commands';
-import { v7 as uuidv7 } from 'uuid';
+import type { CommandReply, PlaceOrderMessage } from '@tandem/contracts/order-commands';
 import type { Command } from '../event-store/decide-batch.ts';
 import type { GroupCommit } from '../event-store/group-commit.ts';
+import type { OrderCommand } from './decide.ts';
+import { orderIds } from './order-ids.ts';
 
 /** What a command brings besides itself. */
 export interface Delivery {
@@ -11,9 +12,13 @@ export interface Delivery {
   traceparent?: string | undefined;
 }
 
+/** What is asked of an order that is there already. */
+export type AddressedCommand = Exclude<OrderCommand, { type: 'PlaceOrder' }>;
+
 /** Takes commands to their decision and its commit. */
 export class CommandHandler {
   readonly #commits: GroupCommit;
+  readonly #newOrderId = orderIds();
 
   constructor(commits: GroupCommit) {
     this.#commits = commits;
@@ -21,21 +26,21 @@ export class CommandHandler {
 
   place({ commandId, body }: PlaceOrderMessage, delivery: Delivery): Promise<CommandReply> {
     const payloadHash = payloadHashOf({ type: 'PlaceOrder', body });
-    const order = { type: 'PlaceOrder', orderId: uuidv7(), body } as const;
-    return this.#execute({ id: commandId, payloadHash, order }, delivery);
+    const order = { type: 'PlaceOrder', orderId: NO_ID_YET, body } as const;
+    return this.#execute({ id: commandId, payloadHash, order, newOrderId: this.#newOrderId }, delivery);
   }
 
-  cancel(message: CancelOrderMessage, delivery: Delivery): Promise<CommandReply> {
-    const { commandId, ...asked } = message;
-    const payloadHash = payloadHashOf({ type: 'CancelOrder', ...asked });
-    const order = { type: 'CancelOrder', ...asked } as const;
-    return this.#execute({ id: commandId, payloadHash, order }, delivery);
+  address(commandId: string, order: AddressedCommand, delivery: Delivery): Promise<CommandReply> {
+    return this.#execute({ id: commandId, payloadHash: payloadHashOf(order), order }, delivery);
   }
 
   #execute(command: Command, delivery: Delivery): Promise<CommandReply> {
     return this.#commits.execute({ ...command, traceparent: delivery.traceparent }, () => delivery.remainingMs());
   }
 }
+
+/** An order gets its id in the moment in which it is placed. */
+const NO_ID_YET = '00000000-0000-0000-0000-000000000000';
 
 /**
  * The first 128 bits of the SHA-256 of what was asked, as a UUID's text: equal for bodies that say the same, whatever the

@@ -1,16 +1,25 @@
 import { describe, it } from '@jest/globals';
+import type { OrderEvent } from '@tandem/contracts/order-events';
 import {
   ORDER_ID,
   cancelled,
   cancelling,
   delivered,
+  delivering,
   given,
   paid,
   placed,
   placing,
+  recordingDecline,
+  recordingPayment,
+  recordingRefund,
   refundDue,
+  refunded,
+  refunding,
   shipped,
   shippedInPart,
+  shippedRest,
+  shipping,
 } from './rulebook.testing.ts';
 
 describe('placing an order', () => {
@@ -102,5 +111,221 @@ describe('cancelling an order', () => {
     given(placed, cancelled)
       .when(cancelling({}, 1))
       .refuses({ code: 'version_mismatch', status: 'cancelled', version: 2 });
+  });
+});
+
+/** Two lines, of 3 × 100 and 1 × 1000, less a discount of 50. */
+const twoLines = {
+  type: 'order.placed.v1',
+  data: {
+    ...(placed.data as Extract<typeof placed, { type: 'order.placed.v1' }>['data']),
+    lines: [
+      { id: 1, sku: 'A-1', quantity: 3, unitPrice: 100 },
+      { id: 2, sku: 'B-2', quantity: 1, unitPrice: 1000 },
+    ],
+    adjustments: [{ kind: 'discount', amount: -50 }],
+    total: 1250,
+  },
+} satisfies OrderEvent;
+const paidTwoLines: OrderEvent = {
+  type: 'order.payment-recorded.v1',
+  data: { paymentId: 'p-1', amount: 1250, currency: 'EUR' },
+};
+const shipment = (shipmentId: number, lines: { id: number; quantity: number }[], complete: boolean): OrderEvent => ({
+  type: 'order.shipped.v1',
+  data: { shipmentId, carrier: 'post', trackingCode: 'RR1', lines, complete },
+});
+
+describe('shipping an order', () => {
+  it('ships all that remains, unless lines are named', () => {
+    const first = shipment(1, [{ id: 1, quantity: 2 }], false);
+    given(twoLines, paidTwoLines)
+      .when(shipping([{ id: 1, quantity: 2 }]))
+      .then(first);
+    given(twoLines, paidTwoLines, first)
+      .when(shipping())
+      .then(
+        shipment(
+          2,
+          [
+            { id: 1, quantity: 1 },
+            { id: 2, quantity: 1 },
+          ],
+          true,
+        ),
+      );
+  });
+
+  it('leaves out of the rest what was shipped whole', () => {
+    const first = shipment(1, [{ id: 2, quantity: 1 }], false);
+    given(twoLines, paidTwoLines, first)
+      .when(shipping())
+      .then(shipment(2, [{ id: 1, quantity: 3 }], true));
+  });
+
+  it('is complete with the shipment after which nothing remains, by name too', () => {
+    given(placed, paid, shippedInPart)
+      .when(shipping([{ id: 1, quantity: 1 }]))
+      .then(shippedRest);
+  });
+
+  it('is refused for more than remains of a line, with what remains', () => {
+    given(placed, paid, shippedInPart)
+      .when(shipping([{ id: 1, quantity: 2 }]))
+      .refuses({ code: 'line_exceeded', status: 'paid', version: 3, lineId: 1, remaining: 1 });
+  });
+
+  it('is refused for a line that the order does not have', () => {
+    given(placed, paid)
+      .when(shipping([{ id: 7, quantity: 1 }]))
+      .refuses({ code: 'line_unknown', status: 'paid', version: 2, lineId: 7 });
+  });
+
+  it('ships what was refunded all the same: a refund is about money', () => {
+    given(placed, paid, refundDue(2990)).when(shipping()).then(shipped);
+  });
+});
+
+describe('confirming a delivery', () => {
+  it('waits for the last shipment', () => {
+    given(placed, paid, shippedInPart)
+      .when(delivering())
+      .refuses({ code: 'order_not_ready', status: 'paid', version: 3 });
+    given(placed, paid, shippedInPart, shippedRest).when(delivering()).then(delivered);
+  });
+});
+
+describe('refunding an order', () => {
+  it('gives back an amount, again and again, until nothing remains', () => {
+    given(placed, paid)
+      .when(refunding({ amount: 1000 }))
+      .then(refundDue(1000));
+    given(placed, paid, refundDue(1000))
+      .when(refunding({ amount: 1990 }))
+      .then(refundDue(1990, 2));
+    given(placed, paid, refundDue(1000), refundDue(1990, 2))
+      .when(refunding({ amount: 1 }))
+      .refuses({ code: 'nothing_to_refund', status: 'paid', version: 4 });
+  });
+
+  it('keeps the reason', () => {
+    given(placed, paid, shipped)
+      .when(refunding({ amount: 5, reason: 'late' }))
+      .then({
+        type: 'order.refund-requested.v1',
+        data: { refundId: 1, amount: 5, currency: 'EUR', reason: 'late' },
+      });
+  });
+
+  it('is refused for more than remains, with what remains', () => {
+    given(placed, paid, refundDue(1000), refunded(1000))
+      .when(refunding({ amount: 1991 }))
+      .refuses({ code: 'refund_exceeded', status: 'paid', version: 4, remaining: 1990 });
+  });
+
+  it('by lines comes to their unit prices', () => {
+    const lines = [
+      { id: 1, quantity: 2 },
+      { id: 2, quantity: 1 },
+    ];
+    given(twoLines, paidTwoLines)
+      .when(refunding({ lines }))
+      .then(refundDue(1200, 1, lines));
+  });
+
+  it('by lines is bounded by what remains of each line', () => {
+    given(twoLines, paidTwoLines, refundDue(200, 1, [{ id: 1, quantity: 2 }]))
+      .when(refunding({ lines: [{ id: 1, quantity: 2 }] }))
+      .refuses({ code: 'line_exceeded', status: 'paid', version: 3, lineId: 1, remaining: 1 });
+    given(twoLines, paidTwoLines)
+      .when(refunding({ lines: [{ id: 3, quantity: 1 }] }))
+      .refuses({ code: 'line_unknown', status: 'paid', version: 2, lineId: 3 });
+  });
+
+  it('by lines is bounded by what was paid, too: a discount makes it less', () => {
+    const all = [
+      { id: 1, quantity: 3 },
+      { id: 2, quantity: 1 },
+    ];
+    given(twoLines, paidTwoLines)
+      .when(refunding({ lines: all }))
+      .refuses({ code: 'refund_exceeded', status: 'paid', version: 2, remaining: 1250 });
+  });
+
+  it('of lines that cost nothing is refused', () => {
+    const free = {
+      ...twoLines,
+      data: { ...twoLines.data, lines: [{ id: 1, sku: 'A', quantity: 1, unitPrice: 0 }] },
+    };
+    given(free, paidTwoLines)
+      .when(refunding({ lines: [{ id: 1, quantity: 1 }] }))
+      .refuses({ code: 'nothing_to_refund', status: 'paid', version: 2 });
+  });
+
+  it('of lines whose prices add up past 2^53 is refused by the exact sum', () => {
+    const dear = {
+      ...twoLines,
+      data: {
+        ...twoLines.data,
+        lines: [{ id: 1, sku: 'A', quantity: 1_000_000, unitPrice: Number.MAX_SAFE_INTEGER }],
+        total: 1250,
+      },
+    };
+    given(dear, paidTwoLines)
+      .when(refunding({ lines: [{ id: 1, quantity: 1_000_000 }] }))
+      .refuses({ code: 'refund_exceeded', status: 'paid', version: 2, remaining: 1250 });
+  });
+});
+
+describe('what payments reports', () => {
+  it('a payment that comes after the cancellation is recorded and asked back at once, once', () => {
+    given(placed, cancelled).when(recordingPayment()).then(paid, refundDue(2990));
+    given(placed, cancelled, paid, refundDue(2990)).when(recordingPayment()).changesNothing();
+  });
+
+  it('a payment of nothing has nothing to ask back', () => {
+    const free = { ...twoLines, data: { ...twoLines.data, total: 0 } };
+    const nothing = { paymentId: 'p-1', amount: 0, currency: 'EUR' };
+    given(free, cancelled).when(recordingPayment(nothing)).then({ type: 'order.payment-recorded.v1', data: nothing });
+  });
+
+  it.each([
+    ['less', { amount: 2989 }],
+    ['more', { amount: 2991 }],
+    ['another currency', { currency: 'USD' }],
+  ])('a payment of %s is not the one of the order', (_what, changes) => {
+    given(placed)
+      .when(recordingPayment(changes))
+      .refuses({ code: 'payment_mismatch', status: 'placed', version: 1, total: 2990, currency: 'EUR' });
+  });
+
+  it('a second payment is refused, so that whoever took it gives it back', () => {
+    for (const history of [
+      [placed, paid],
+      [placed, paid, cancelled, refundDue(2990)],
+    ])
+      given(...history)
+        .when(recordingPayment({ paymentId: 'p-2' }))
+        .refuses({
+          code: 'already_paid',
+          status: given(...history).order?.status,
+          version: history.length,
+          paymentId: 'p-1',
+        });
+  });
+
+  it('a decline after the payment changes nothing', () => {
+    given(placed, paid).when(recordingDecline()).changesNothing();
+  });
+
+  it.each([
+    ['another id', { refundId: 2 }],
+    ['another amount', { amount: 999 }],
+    ['another currency', { currency: 'USD' }],
+  ])('a refund of %s was not asked for', (_what, changes) => {
+    const { refundId = 1 } = changes as { refundId?: number };
+    given(placed, paid, refundDue(1000))
+      .when(recordingRefund({ amount: 1000, ...changes }))
+      .refuses({ code: 'refund_unknown', status: 'paid', version: 3, refundId });
   });
 });

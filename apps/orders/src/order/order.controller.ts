@@ -1,6 +1,16 @@
 import { Controller } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload, Transport } from '@nestjs/microservices';
-import { CancelOrderMessage, PlaceOrderMessage, type CommandReply } from '@tandem/contracts/order-commands';
+import {
+  PlaceOrderMessage,
+  CancelOrderMessage,
+  ShipOrderMessage,
+  ConfirmDeliveryMessage,
+  RefundOrderMessage,
+  RecordPaymentMessage,
+  RecordDeclineMessage,
+  RecordRefundMessage,
+  type CommandReply,
+} from '@tandem/contracts/order-commands';
 import { ORDER_COMMANDS } from '@tandem/contracts/topology';
 import { RequestContext } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import { CommandHandler } from './command-handler.ts';
@@ -19,9 +29,57 @@ export class OrderController {
 
   @MessagePattern(ORDER_COMMANDS.cancel, Transport.RMQ)
   cancel(
-    @Payload({ schema: CancelOrderMessage }) message: CancelOrderMessage,
+    @Payload({ schema: CancelOrderMessage }) { commandId, ...asked }: CancelOrderMessage,
     @Ctx() context: RequestContext,
   ): Promise<CommandReply> {
-    return this.handler.cancel(message, context);
+    return this.handler.address(commandId, { type: 'CancelOrder', ...asked }, context);
+  }
+
+  @MessagePattern(ORDER_COMMANDS.ship, Transport.RMQ)
+  ship(
+    @Payload({ schema: ShipOrderMessage }) { commandId, ...asked }: ShipOrderMessage,
+    @Ctx() context: RequestContext,
+  ): Promise<CommandReply> {
+    return this.handler.address(commandId, { type: 'ShipOrder', ...asked }, context);
+  }
+
+  @MessagePattern(ORDER_COMMANDS.deliver, Transport.RMQ)
+  deliver(
+    @Payload({ schema: ConfirmDeliveryMessage }) { commandId, ...asked }: ConfirmDeliveryMessage,
+    @Ctx() context: RequestContext,
+  ): Promise<CommandReply> {
+    return this.handler.address(commandId, { type: 'ConfirmDelivery', ...asked }, context);
+  }
+
+  @MessagePattern(ORDER_COMMANDS.refund, Transport.RMQ)
+  refund(
+    @Payload({ schema: RefundOrderMessage }) { commandId, ...asked }: RefundOrderMessage,
+    @Ctx() context: RequestContext,
+  ): Promise<CommandReply> {
+    return this.handler.address(commandId, { type: 'RefundOrder', ...asked }, context);
+  }
+
+  @MessagePattern(ORDER_COMMANDS.recordPayment, Transport.RMQ)
+  recordPayment(
+    @Payload({ schema: RecordPaymentMessage }) { commandId, ...asked }: RecordPaymentMessage,
+    @Ctx() context: RequestContext,
+  ): Promise<CommandReply> {
+    return this.handler.address(commandId, { type: 'RecordPayment', ...asked }, context);
+  }
+
+  @MessagePattern(ORDER_COMMANDS.recordDecline, Transport.RMQ)
+  recordDecline(
+    @Payload({ schema: RecordDeclineMessage }) { commandId, ...asked }: RecordDeclineMessage,
+    @Ctx() context: RequestContext,
+  ): Promise<CommandReply> {
+    return this.handler.address(commandId, { type: 'RecordDecline', ...asked }, context);
+  }
+
+  @MessagePattern(ORDER_COMMANDS.recordRefund, Transport.RMQ)
+  recordRefund(
+    @Payload({ schema: RecordRefundMessage }) { commandId, ...asked }: RecordRefundMessage,
+    @Ctx() context: RequestContext,
+  ): Promise<CommandReply> {
+    return this.handler.address(commandId, { type: 'RecordRefund', ...asked }, context);
   }
 }

@@ -48,8 +48,12 @@ export function evolve(order: OrderState | undefined, event: Recorded): OrderSta
     }
     case 'order.refund-requested.v1': {
       if (order.status === 'placed') return { ...order, version };
-      const { refundId: id, amount, reason } = event.data;
-      return { ...order, version, refunds: [...order.refunds, defined({ id, amount, reason, requestedAt: at })] };
+      const { refundId: id, amount, lines, reason } = event.data;
+      return {
+        ...order,
+        version,
+        refunds: [...order.refunds, defined({ id, amount, lines, reason, requestedAt: at })],
+      };
     }
     case 'order.refund-recorded.v1': {
       if (order.status === 'placed') return { ...order, version };

@@ -1,5 +1,5 @@
 import type { OrderState } from '@tandem/contracts/order';
-import { PlaceOrder } from '@tandem/contracts/order-commands';
+import { PlaceOrder, type RefundOrder, type ShipOrder } from '@tandem/contracts/order-commands';
 import type { OrderEvent } from '@tandem/contracts/order-events';
 import { decide, type Decision, type OrderCommand } from './decide.ts';
 import { fold, type Recorded } from './order.ts';
@@ -22,14 +22,17 @@ export function given(...history: OrderEvent[]) {
       return {
         decision,
         then: (...events: OrderEvent[]) => expect(decision).toEqual({ events }),
+        changesNothing: () => expect(decision).toEqual({ events: [] }),
         refuses: (rejection: object) => expect(decision).toEqual({ rejection }),
       };
     },
   };
 }
 
+type Command<T extends OrderCommand['type']> = Extract<OrderCommand, { type: T }>;
+
 /** The order of the README, with what a test changes in it. */
-export function placing(changes: Record<string, unknown> = {}): Extract<OrderCommand, { type: 'PlaceOrder' }> {
+export function placing(changes: Record<string, unknown> = {}): Command<'PlaceOrder'> {
   const body = PlaceOrder.parse({
     customerId: 'c-42',
     currency: 'EUR',
@@ -40,10 +43,48 @@ export function placing(changes: Record<string, unknown> = {}): Extract<OrderCom
   return { type: 'PlaceOrder', orderId: ORDER_ID, body };
 }
 
-export const cancelling = (
-  body: { reason?: string } = {},
-  ifVersion?: number,
-): Extract<OrderCommand, { type: 'CancelOrder' }> => ({ type: 'CancelOrder', orderId: ORDER_ID, body, ifVersion });
+export const cancelling = (body: { reason?: string } = {}, ifVersion?: number): Command<'CancelOrder'> => ({
+  type: 'CancelOrder',
+  orderId: ORDER_ID,
+  body,
+  ifVersion,
+});
+export const shipping = (lines?: ShipOrder['lines'], ifVersion?: number): Command<'ShipOrder'> => ({
+  type: 'ShipOrder',
+  orderId: ORDER_ID,
+  body: { carrier: 'post', trackingCode: 'RR1', ...(lines === undefined ? {} : { lines }) },
+  ifVersion,
+});
+export const delivering = (ifVersion?: number): Command<'ConfirmDelivery'> => ({
+  type: 'ConfirmDelivery',
+  orderId: ORDER_ID,
+  body: {},
+  ifVersion,
+});
+export const refunding = (body: RefundOrder = {}, ifVersion?: number): Command<'RefundOrder'> => ({
+  type: 'RefundOrder',
+  orderId: ORDER_ID,
+  body,
+  ifVersion,
+});
+export const recordingPayment = (
+  changes: Partial<Command<'RecordPayment'>['body']> = {},
+): Command<'RecordPayment'> => ({
+  type: 'RecordPayment',
+  orderId: ORDER_ID,
+  body: { paymentId: 'p-1', amount: 2990, currency: 'EUR', ...changes },
+});
+export const recordingDecline = (reason = 'no funds'): Command<'RecordDecline'> => ({
+  type: 'RecordDecline',
+  orderId: ORDER_ID,
+  body: { reason },
+});
+export const recordingRefund = (changes: Partial<Command<'RecordRefund'>['body']> = {}): Command<'RecordRefund'> => ({
+  type: 'RecordRefund',
+  orderId: ORDER_ID,
+  body: { refundId: 1, amount: 2990, currency: 'EUR', ...changes },
+});
+export const expiring: Command<'ExpireOrder'> = { type: 'ExpireOrder', orderId: ORDER_ID };
 
 export const placed: OrderEvent = {
   type: 'order.placed.v1',
@@ -61,17 +102,31 @@ export const paid: OrderEvent = {
   type: 'order.payment-recorded.v1',
   data: { paymentId: 'p-1', amount: 2990, currency: 'EUR' },
 };
+export const declined: OrderEvent = { type: 'order.payment-declined.v1', data: { reason: 'no funds' } };
 export const shipped: OrderEvent = {
   type: 'order.shipped.v1',
-  data: { shipmentId: 1, lines: [{ id: 1, quantity: 2 }], complete: true },
+  data: { shipmentId: 1, carrier: 'post', trackingCode: 'RR1', lines: [{ id: 1, quantity: 2 }], complete: true },
 };
 export const shippedInPart: OrderEvent = {
   type: 'order.shipped.v1',
-  data: { shipmentId: 1, lines: [{ id: 1, quantity: 1 }], complete: false },
+  data: { shipmentId: 1, carrier: 'post', trackingCode: 'RR1', lines: [{ id: 1, quantity: 1 }], complete: false },
+};
+export const shippedRest: OrderEvent = {
+  type: 'order.shipped.v1',
+  data: { shipmentId: 2, carrier: 'post', trackingCode: 'RR1', lines: [{ id: 1, quantity: 1 }], complete: true },
 };
 export const delivered: OrderEvent = { type: 'order.delivered.v1', data: {} };
 export const cancelled: OrderEvent = { type: 'order.cancelled.v1', data: { cause: 'customer' } };
-export const refundDue = (amount: number, refundId = 1): OrderEvent => ({
+export const cancelledByDecline: OrderEvent = {
+  type: 'order.cancelled.v1',
+  data: { cause: 'declined', reason: 'no funds' },
+};
+export const expired: OrderEvent = { type: 'order.cancelled.v1', data: { cause: 'expired' } };
+export const refundDue = (amount: number, refundId = 1, lines?: { id: number; quantity: number }[]): OrderEvent => ({
   type: 'order.refund-requested.v1',
+  data: { refundId, amount, currency: 'EUR', ...(lines === undefined ? {} : { lines }) },
+});
+export const refunded = (amount: number, refundId = 1): OrderEvent => ({
+  type: 'order.refund-recorded.v1',
   data: { refundId, amount, currency: 'EUR' },
 });

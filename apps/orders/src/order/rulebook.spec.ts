@@ -1,0 +1,257 @@
+import { describe, expect, it } from '@jest/globals';
+import { OrderState, type OrderStatus } from '@tandem/contracts/order';
+import type { OrderEvent } from '@tandem/contracts/order-events';
+import type { StoredRejection } from '@tandem/contracts/rejections';
+import type { OrderCommand } from './decide.ts';
+import {
+  ORDER_ID,
+  cancelled,
+  cancelledByDecline,
+  cancelling,
+  declined,
+  delivered,
+  delivering,
+  expired,
+  expiring,
+  given,
+  paid,
+  placed,
+  placing,
+  recordingDecline,
+  recordingPayment,
+  recordingRefund,
+  refundDue,
+  refunded,
+  refunding,
+  shipped,
+  shippedInPart,
+  shippedRest,
+  shipping,
+} from './rulebook.testing.ts';
+
+/** A history for every status, and for every stage within one that commands tell apart. Another status does not compile. */
+const HISTORIES = {
+  nothing: [],
+  placed: [placed],
+  paid: [placed, paid],
+  shippedInPart: [placed, paid, shippedInPart],
+  refundAsked: [placed, paid, refundDue(2990)],
+  refundedInPart: [placed, paid, refundDue(1000), refunded(1000)],
+  shipped: [placed, paid, shipped],
+  delivered: [placed, paid, shipped, delivered],
+  cancelled: [placed, cancelled],
+  declined: [placed, declined, cancelledByDecline],
+  expired: [placed, expired],
+  cancelledAndRefundAsked: [placed, paid, cancelled, refundDue(2990)],
+  cancelledAndRefunded: [placed, paid, cancelled, refundDue(2990), refunded(2990)],
+} satisfies Record<OrderStatus, OrderEvent[]> & Record<string, OrderEvent[]>;
+type Stage = keyof typeof HISTORIES;
+
+/** Each command as plain as it may be. Another command does not compile until it stands here. */
+const COMMANDS: { [T in OrderCommand['type']]: Extract<OrderCommand, { type: T }> } = {
+  PlaceOrder: placing(),
+  CancelOrder: cancelling(),
+  ShipOrder: shipping(),
+  ConfirmDelivery: delivering(),
+  RefundOrder: refunding(),
+  RecordPayment: recordingPayment(),
+  RecordDecline: recordingDecline(),
+  RecordRefund: recordingRefund(),
+  ExpireOrder: expiring,
+};
+
+const NOTHING: OrderEvent[] = [];
+const tooLate = 'order_closed';
+const tooEarly = 'order_not_ready';
+const notFound = 'order_not_found';
+
+/** What each command comes to in each stage: the events, or the code of the refusal. A cell that is missing does not compile. */
+const CELLS: Record<Stage, Record<OrderCommand['type'], OrderEvent[] | StoredRejection['code']>> = {
+  nothing: {
+    PlaceOrder: [placed],
+    CancelOrder: notFound,
+    ShipOrder: notFound,
+    ConfirmDelivery: notFound,
+    RefundOrder: notFound,
+    RecordPayment: notFound,
+    RecordDecline: notFound,
+    RecordRefund: notFound,
+    ExpireOrder: notFound,
+  },
+  placed: {
+    PlaceOrder: tooLate,
+    CancelOrder: [cancelled],
+    ShipOrder: tooEarly,
+    ConfirmDelivery: tooEarly,
+    RefundOrder: tooEarly,
+    RecordPayment: [paid],
+    RecordDecline: [declined, cancelledByDecline],
+    RecordRefund: 'refund_unknown',
+    ExpireOrder: [expired],
+  },
+  paid: {
+    PlaceOrder: tooLate,
+    CancelOrder: [cancelled, refundDue(2990)],
+    ShipOrder: [shipped],
+    ConfirmDelivery: tooEarly,
+    RefundOrder: [refundDue(2990)],
+    RecordPayment: NOTHING,
+    RecordDecline: NOTHING,
+    RecordRefund: 'refund_unknown',
+    ExpireOrder: NOTHING,
+  },
+  shippedInPart: {
+    PlaceOrder: tooLate,
+    CancelOrder: tooLate,
+    ShipOrder: [shippedRest],
+    ConfirmDelivery: tooEarly,
+    RefundOrder: [refundDue(2990)],
+    RecordPayment: NOTHING,
+    RecordDecline: NOTHING,
+    RecordRefund: 'refund_unknown',
+    ExpireOrder: NOTHING,
+  },
+  refundAsked: {
+    PlaceOrder: tooLate,
+    CancelOrder: [cancelled],
+    ShipOrder: [shipped],
+    ConfirmDelivery: tooEarly,
+    RefundOrder: 'nothing_to_refund',
+    RecordPayment: NOTHING,
+    RecordDecline: NOTHING,
+    RecordRefund: [refunded(2990)],
+    ExpireOrder: NOTHING,
+  },
+  refundedInPart: {
+    PlaceOrder: tooLate,
+    CancelOrder: [cancelled, refundDue(1990, 2)],
+    ShipOrder: [shipped],
+    ConfirmDelivery: tooEarly,
+    RefundOrder: [refundDue(1990, 2)],
+    RecordPayment: NOTHING,
+    RecordDecline: NOTHING,
+    RecordRefund: 'refund_unknown',
+    ExpireOrder: NOTHING,
+  },
+  shipped: {
+    PlaceOrder: tooLate,
+    CancelOrder: tooLate,
+    ShipOrder: tooLate,
+    ConfirmDelivery: [delivered],
+    RefundOrder: [refundDue(2990)],
+    RecordPayment: NOTHING,
+    RecordDecline: NOTHING,
+    RecordRefund: 'refund_unknown',
+    ExpireOrder: NOTHING,
+  },
+  delivered: {
+    PlaceOrder: tooLate,
+    CancelOrder: tooLate,
+    ShipOrder: tooLate,
+    ConfirmDelivery: tooLate,
+    RefundOrder: [refundDue(2990)],
+    RecordPayment: NOTHING,
+    RecordDecline: NOTHING,
+    RecordRefund: 'refund_unknown',
+    ExpireOrder: NOTHING,
+  },
+  cancelled: {
+    PlaceOrder: tooLate,
+    CancelOrder: tooLate,
+    ShipOrder: tooLate,
+    ConfirmDelivery: tooLate,
+    RefundOrder: tooLate,
+    RecordPayment: [paid, refundDue(2990)],
+    RecordDecline: NOTHING,
+    RecordRefund: 'refund_unknown',
+    ExpireOrder: NOTHING,
+  },
+  declined: {
+    PlaceOrder: tooLate,
+    CancelOrder: tooLate,
+    ShipOrder: tooLate,
+    ConfirmDelivery: tooLate,
+    RefundOrder: tooLate,
+    RecordPayment: [paid, refundDue(2990)],
+    RecordDecline: NOTHING,
+    RecordRefund: 'refund_unknown',
+    ExpireOrder: NOTHING,
+  },
+  expired: {
+    PlaceOrder: tooLate,
+    CancelOrder: tooLate,
+    ShipOrder: tooLate,
+    ConfirmDelivery: tooLate,
+    RefundOrder: tooLate,
+    RecordPayment: [paid, refundDue(2990)],
+    RecordDecline: NOTHING,
+    RecordRefund: 'refund_unknown',
+    ExpireOrder: NOTHING,
+  },
+  cancelledAndRefundAsked: {
+    PlaceOrder: tooLate,
+    CancelOrder: tooLate,
+    ShipOrder: tooLate,
+    ConfirmDelivery: tooLate,
+    RefundOrder: tooLate,
+    RecordPayment: NOTHING,
+    RecordDecline: NOTHING,
+    RecordRefund: [refunded(2990)],
+    ExpireOrder: NOTHING,
+  },
+  cancelledAndRefunded: {
+    PlaceOrder: tooLate,
+    CancelOrder: tooLate,
+    ShipOrder: tooLate,
+    ConfirmDelivery: tooLate,
+    RefundOrder: tooLate,
+    RecordPayment: NOTHING,
+    RecordDecline: NOTHING,
+    RecordRefund: NOTHING,
+    ExpireOrder: NOTHING,
+  },
+};
+
+const stages = Object.keys(HISTORIES) as Stage[];
+const commands = Object.keys(COMMANDS) as OrderCommand['type'][];
+const cells = stages.flatMap((stage) => commands.map((type) => ({ stage, type, comesTo: CELLS[stage][type] })));
+
+describe('the rulebook', () => {
+  it.each(cells)('$stage: $type', ({ stage, type, comesTo }) => {
+    const history: OrderEvent[] = HISTORIES[stage];
+    const { order, when } = given(...history);
+    const ruling = when(COMMANDS[type]);
+    if (typeof comesTo !== 'string') ruling.then(...comesTo);
+    else if (order === undefined) ruling.refuses({ code: comesTo, orderId: ORDER_ID });
+    else
+      expect(ruling.decision).toEqual({
+        rejection: expect.objectContaining({ code: comesTo, status: order.status, version: history.length }),
+      });
+  });
+
+  it('has a stage of every status, and each stage is what its name says', () => {
+    const statuses = OrderState.options.map(({ shape }) => shape.status.value);
+    expect([...new Set(stages.map((stage) => given(...HISTORIES[stage]).order?.status))].sort()).toEqual(
+      [undefined, ...statuses].sort(),
+    );
+    for (const status of statuses) expect(given(...HISTORIES[status]).order?.status).toBe(status);
+  });
+
+  it.each(stages.filter((stage) => stage !== 'nothing'))(
+    '%s: a version that the order does not have refuses whatever a customer or a shop may ask, and comes first',
+    (stage) => {
+      const history: OrderEvent[] = HISTORIES[stage];
+      const { order, when } = given(...history);
+      for (const command of [cancelling({}, 99), shipping([], 99), delivering(99), refunding({}, 99)])
+        when(command).refuses({ code: 'version_mismatch', status: order?.status, version: history.length });
+    },
+  );
+
+  it.each(cells)('$stage: $type with the version that the order has is decided as without one', ({ stage, type }) => {
+    const command = COMMANDS[type];
+    if (!('ifVersion' in command)) return;
+    const history: OrderEvent[] = HISTORIES[stage];
+    const conditional = given(...history).when({ ...command, ifVersion: history.length });
+    expect(conditional.decision).toEqual(given(...history).when(command).decision);
+  });
+});
