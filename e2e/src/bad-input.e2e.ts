@@ -131,8 +131,15 @@ describe('an id', () => {
     ['GET', ''],
     ['GET', '/events'],
     ['POST', '/cancel'],
+    ['POST', '/deliver'],
+    ['POST', '/refund'],
   ])('of no order: %s …%s', async (method, path) => {
     expectProblem(await call(method, `/v1/orders/${UNKNOWN_ID}${path}`), 404, 'order_not_found');
+  });
+
+  it('of no order: POST …/ship', async () => {
+    const body = { carrier: 'post', trackingCode: 'RR1' };
+    expectProblem(await post(`/v1/orders/${UNKNOWN_ID}/ship`, body), 404, 'order_not_found');
   });
 
   it.each(['42', 'null', `${UNKNOWN_ID}0`, "1'; drop table orders --"])('that is none: %s', async (id) => {
@@ -140,6 +147,9 @@ describe('an id', () => {
       ['GET', ''],
       ['GET', '/events'],
       ['POST', '/cancel'],
+      ['POST', '/ship'],
+      ['POST', '/deliver'],
+      ['POST', '/refund'],
     ] as const)
       expectProblem(await call(method, `/v1/orders/${encodeURIComponent(id)}${path}`), 400, 'invalid_request', {
         parameter: 'id',
@@ -157,6 +167,49 @@ describe('a cancellation that breaks its contract', () => {
     ['a number', { reason: 7 }, '/reason'],
   ])('%s', async (_what, body, pointer) => {
     expectProblem(await post(`/v1/orders/${order.id}/cancel`, body), 400, 'invalid_request', { pointer });
+  });
+});
+
+describe('a command on an order that breaks its contract', () => {
+  const ship = { carrier: 'post', trackingCode: 'RR1' };
+  it.each<[string, string, unknown, string]>([
+    ['ship', 'no carrier', { trackingCode: 'RR1' }, '/carrier'],
+    ['ship', 'nothing', {}, '/trackingCode'],
+    ['ship', 'a long carrier', { ...ship, carrier: 'x'.repeat(65) }, '/carrier'],
+    ['ship', 'a control character in the code', { ...ship, trackingCode: 'a\nb' }, '/trackingCode'],
+    ['ship', 'an unknown field', { ...ship, weight: 1 }, '/weight'],
+    ['ship', 'no lines in the list', { ...ship, lines: [] }, '/lines'],
+    [
+      'ship',
+      '101 lines',
+      { ...ship, lines: Array.from({ length: 101 }, (_, n) => ({ id: n + 1, quantity: 1 })) },
+      '/lines',
+    ],
+    ['ship', 'a line twice', { ...ship, lines: [1, 1].map((id) => ({ id, quantity: 1 })) }, '/lines'],
+    ['ship', 'a line of none', { ...ship, lines: [{ id: 1, quantity: 0 }] }, '/lines/0/quantity'],
+    ['ship', 'a line without an id', { ...ship, lines: [{ quantity: 1 }] }, '/lines/0/id'],
+    ['ship', 'a line by its sku', { ...ship, lines: [{ id: 1, sku: 'A-1', quantity: 1 }] }, '/lines/0/sku'],
+    ['deliver', 'an unknown field', { at: 'noon' }, '/at'],
+    ['refund', 'an amount of nothing', { amount: 0 }, '/amount'],
+    ['refund', 'a negative amount', { amount: -1 }, '/amount'],
+    ['refund', 'a fraction', { amount: 0.5 }, '/amount'],
+    ['refund', 'an amount as a text', { amount: '5' }, '/amount'],
+    ['refund', 'an amount past the safe range', { amount: 2 ** 53 }, '/amount'],
+    ['refund', 'an amount and lines', { amount: 5, lines: [{ id: 1, quantity: 1 }] }, '/lines'],
+    ['refund', 'a line twice', { lines: [1, 1].map((id) => ({ id, quantity: 1 })) }, '/lines'],
+    ['refund', 'an empty reason', { reason: '' }, '/reason'],
+    ['refund', 'NUL', { reason: 'a\u0000' }, '/reason'],
+  ])('%s: %s', async (action, _what, body, pointer) => {
+    expectProblem(await post(`/v1/orders/${order.id}/${action}`, body), 400, 'invalid_request', { pointer });
+  });
+
+  it.each<[string, object]>([
+    ['ship', ship],
+    ['deliver', {}],
+    ['refund', {}],
+  ])('%s: a malformed If-Match', async (action, body) => {
+    const answer = await post(`/v1/orders/${order.id}/${action}`, body, { 'If-Match': 'W/"1"' });
+    expectProblem(answer, 400, 'invalid_request', { header: 'If-Match' });
   });
 });
 
@@ -186,6 +239,13 @@ describe('a parameter that is malformed', () => {
     ['/v1/orders', 'limit', '-1'],
     ['/v1/orders', 'limit', 'many'],
     ['/v1/orders', 'status', 'lost'],
+    ['/v1/orders', 'currency', 'EURO'],
+    ['/v1/orders', 'placedAfter', 'yesterday'],
+    ['/v1/orders', 'placedAfter', '2026-01-01'],
+    ['/v1/orders', 'placedAfter', '2026-01-01T00:00:00'],
+    ['/v1/orders', 'placedBefore', '2026-01-01T00:00:00.123456Z'],
+    ['/v1/orders', 'placedBefore', '0000-01-01T00:00:00+10:00'],
+    ['/v1/orders', 'placedBefore', '2026-02-30T00:00:00Z'],
     ['/v1/orders', 'customer', ''],
     ['/v1/orders', 'customer', 'a\u0000b'],
     ['/v1/orders', 'page', '2'],

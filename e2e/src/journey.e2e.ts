@@ -11,6 +11,7 @@ import {
   smallestOrder,
   summaryAfter,
 } from './http.testing.ts';
+import { pay, placedAndPaid } from './paying.testing.ts';
 
 type Sums = { currency: string; placedAmount: number; averageOrder: number };
 
@@ -18,6 +19,8 @@ const sumsOf = (summary: { revenue: Sums[] }, currency: string) =>
   summary.revenue.find((sums) => sums.currency === currency) ?? { placedAmount: 0, averageOrder: 0 };
 const cancel = (id: string, json: unknown = {}, headers?: Record<string, string>) =>
   post(`/v1/orders/${id}/cancel`, json, headers);
+const act = (id: string, action: string, json: unknown, headers?: Record<string, string>) =>
+  post(`/v1/orders/${id}/${action}`, json, headers);
 
 describe('an order', () => {
   const everything = (customerId: string) => ({
@@ -80,6 +83,114 @@ describe('an order', () => {
       nextCursor: null,
     });
     expect(events.body.data[0].data).toMatchObject({ customerId, total, metadata: { channel: 'app' } });
+  });
+
+  it('is paid, shipped in parts, delivered, refunded in parts, and tells all of it', async () => {
+    const paid = await placedAndPaid(everything(newCustomer()));
+    const { id } = paid;
+    expect(paid).toMatchObject({ status: 'paid', version: 2, paid: { amount: 2890 }, shipments: [], refunds: [] });
+
+    const post = { carrier: 'post', trackingCode: 'RR123456785AT' };
+    const part = await act(id, 'ship', { ...post, lines: [{ id: 1, quantity: 1 }] }, { 'if-match': '"2"' });
+    expect([part.status, part.headers.get('etag')]).toEqual([200, '"3"']);
+    expect(part.body).toMatchObject({
+      status: 'paid',
+      shipments: [{ id: 1, ...post, lines: [{ id: 1, quantity: 1 }] }],
+    });
+    const rest = await act(id, 'ship', post);
+    expect(rest.body).toMatchObject({ status: 'shipped', version: 4 });
+    expect(rest.body.shipments[1].lines).toEqual([{ id: 1, quantity: 1 }]);
+
+    const delivered = await call('POST', `/v1/orders/${id}/deliver`);
+    expect([delivered.status, delivered.body.status]).toEqual([200, 'delivered']);
+    expect(Math.abs(Date.parse(delivered.body.deliveredAt) - Date.now())).toBeLessThan(60_000);
+
+    const lines = [{ id: 1, quantity: 1 }];
+    const broken = await act(id, 'refund', { lines, reason: 'Arrived broken' });
+    expect(broken.body.refunds).toMatchObject([{ id: 1, amount: 1250, lines, reason: 'Arrived broken' }]);
+    const goodwill = await act(id, 'refund', { amount: 100 });
+    expect(goodwill.body.refunds).toMatchObject([{ amount: 1250 }, { id: 2, amount: 100 }]);
+    const all = await call('POST', `/v1/orders/${id}/refund`);
+    expect(all.body.refunds).toMatchObject([{ amount: 1250 }, { amount: 100 }, { id: 3, amount: 1540 }]);
+
+    const { data } = (await get(`/v1/orders/${id}/events`)).body;
+    const types = data.map(({ type }: { type: string }) => type);
+    expect(types.filter((type: string) => type !== 'order.refund-recorded.v1')).toEqual([
+      'order.placed.v1',
+      'order.payment-recorded.v1',
+      'order.shipped.v1',
+      'order.shipped.v1',
+      'order.delivered.v1',
+      'order.refund-requested.v1',
+      'order.refund-requested.v1',
+      'order.refund-requested.v1',
+    ]);
+  });
+
+  it('that was paid is refunded when it is cancelled, and stays cancelled when its payment comes late', async () => {
+    const paid = await placedAndPaid(smallestOrder(newCustomer()));
+    const cancelled = await cancel(paid.id);
+    expect(cancelled.body).toMatchObject({ status: 'cancelled', paid: { amount: 2500 }, refunds: [{ amount: 2500 }] });
+
+    const order = await placed(smallestOrder(newCustomer()));
+    expect((await cancel(order.id)).status).toBe(200);
+    expect(await pay(order)).toMatchObject({
+      status: 'cancelled',
+      paid: { amount: 2500 },
+      refunds: [{ amount: 2500 }],
+    });
+  });
+
+  it('is refused what its state does not allow, with that state', async () => {
+    const ship = { carrier: 'post', trackingCode: 'RR1' };
+    const paid = await placedAndPaid(smallestOrder(newCustomer()));
+    const order = { id: paid.id, status: 'paid', version: 2 };
+    const refusals: [string, unknown, number, object][] = [
+      ['deliver', {}, 409, { code: 'order_not_ready' }],
+      ['ship', { ...ship, lines: [{ id: 9, quantity: 1 }] }, 422, { code: 'line_unknown' }],
+      ['ship', { ...ship, lines: [{ id: 1, quantity: 3 }] }, 422, { code: 'line_exceeded', remaining: 2 }],
+      ['refund', { amount: 2501 }, 422, { code: 'refund_exceeded', remaining: 2500 }],
+      ['refund', { lines: [{ id: 1, quantity: 3 }] }, 422, { code: 'line_exceeded', remaining: 2 }],
+    ];
+    for (const [action, body, status, problem] of refusals) {
+      const answer = await act(paid.id, action, body);
+      expect([answer.status, answer.headers.get('etag')]).toEqual([status, '"2"']);
+      expect(answer.body).toMatchObject({ ...problem, order });
+      expect(answer.body.detail).toContain('paid');
+    }
+    for (const [action, body] of [
+      ['ship', ship],
+      ['deliver', {}],
+      ['refund', {}],
+    ] as const) {
+      const stale = await act(paid.id, action, body, { 'if-match': '"1"' });
+      expect([stale.status, stale.headers.get('etag')]).toEqual([412, '"2"']);
+    }
+    expect((await cancel(paid.id)).status).toBe(200);
+    for (const [action, body] of [
+      ['ship', ship],
+      ['deliver', {}],
+      ['refund', {}],
+      ['cancel', {}],
+    ] as const)
+      expect((await act(paid.id, action, body)).body).toMatchObject({
+        status: 409,
+        code: 'order_closed',
+        order: { id: paid.id, status: 'cancelled' },
+      });
+  });
+
+  it('is shipped once by two that ship it at once, and a repeat of either gets its answer', async () => {
+    const { id } = await placedAndPaid(smallestOrder(newCustomer()));
+    const keys = [randomUUID(), randomUUID()];
+    const ship = (key: string) => act(id, 'ship', { carrier: 'post', trackingCode: 'RR1' }, { 'idempotency-key': key });
+    const answers = await Promise.all(keys.map(ship));
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 409]);
+    for (const [index, answer] of answers.entries()) {
+      const again = await ship(keys[index] ?? '');
+      expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([answer.status, 'true']);
+    }
+    expect((await get(`/v1/orders/${id}`)).body.shipments).toHaveLength(1);
   });
 
   it('is known by its ETag: 304 while it is the same, 412 when it has moved on', async () => {
@@ -145,6 +256,25 @@ describe('lists', () => {
     expect(await idsOf({ status: 'placed' })).toEqual([ids[0], ids[2], ids[3], ids[5], ids[6]]);
     expect(await idsOf({ reference: 'third' })).toEqual([ids[4]]);
     expect(await idsOf({ reference: 'third', status: 'placed' })).toEqual([]);
+  });
+
+  it('are of one currency, or of one time, which neither of its ends belongs to', async () => {
+    const customer = newCustomer();
+    const orders: Order[] = [];
+    for (const currency of ['EUR', 'JPY', 'EUR', 'JPY']) orders.push(await placed(smallestOrder(customer, currency)));
+    const [one, two, three, four] = orders as [Order, Order, Order, Order];
+    const idsOf = async (query: Record<string, string>) =>
+      (await get('/v1/orders', { customer, ...query })).body.data.map(({ id }: Order) => id);
+    expect(await idsOf({ currency: 'JPY' })).toEqual([four.id, two.id]);
+    expect(await idsOf({ currency: 'CHF' })).toEqual([]);
+    expect(await idsOf({ placedAfter: one.placedAt, placedBefore: four.placedAt })).toEqual([three.id, two.id]);
+    expect(await idsOf({ placedAfter: one.placedAt, currency: 'EUR' })).toEqual([three.id]);
+    // The same instant in another zone.
+    const there = new Date(Date.parse(three.placedAt) + 7_200_000).toISOString().replace('Z', '+02:00');
+    expect(await idsOf({ placedBefore: there })).toEqual([two.id, one.id]);
+    const { nextCursor: cursor } = (await get('/v1/orders', { customer, currency: 'EUR', limit: '1' })).body;
+    const other = await get('/v1/orders', { customer, currency: 'JPY', limit: '1', cursor });
+    expect([other.status, other.body.code]).toEqual([400, 'invalid_request']);
   });
 
   it("of an order's events page, too", async () => {

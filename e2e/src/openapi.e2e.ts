@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { Ajv, type ValidateFunction } from 'ajv';
 import formats from 'ajv-formats';
+import type { Order } from '@tandem/contracts/order';
 import { call, get, type Answer } from './http.testing.ts';
 import { park } from './parked.testing.ts';
+import { pay } from './paying.testing.ts';
 
 // Sends every example of the OpenAPI document and holds status, headers and body to the document. Beside each answer the
 // document has the request that leads to it (`x-request`), with what must have been sent before.
 
 interface ExampleRequest {
   operationId?: string;
+  until?: 'paid';
   before?: ExampleRequest[];
   id?: string;
   parks?: string;
@@ -83,7 +86,7 @@ describe.each(operations)('$method $path', (described) => {
       const validate = compile(schema);
       validate(example.value);
       expect(validate.errors).toBeNull();
-      const before = described.path.startsWith('/v1/orders/{id}') ? [{ operationId: 'placeOrder' }] : [];
+      const before = pathTo(operation.operationId);
       const parks = described.path.startsWith('/v1/admin/parked/{id}')
         ? '{"pattern":"order.eat","data":{}}'
         : undefined;
@@ -103,6 +106,14 @@ it('every operation has an example of success and of a refusal', () => {
   }
 });
 
+/** What an operation's bodies need before them. */
+function pathTo(operationId: string): ExampleRequest[] {
+  const placeAndPay: ExampleRequest = { operationId: 'placeOrder', until: 'paid' };
+  if (operationId === 'cancelOrder') return [{ operationId: 'placeOrder' }];
+  if (operationId === 'confirmDelivery') return [placeAndPay, { operationId: 'shipOrder' }];
+  return ['shipOrder', 'refundOrder'].includes(operationId) ? [placeAndPay] : [];
+}
+
 /** Sends what must come before, then the request itself. */
 async function sendAll(described: Described, request: ExampleRequest, run: string): Promise<Answer> {
   let orderId = request.parks === undefined ? undefined : await park(request.parks);
@@ -113,6 +124,7 @@ async function sendAll(described: Described, request: ExampleRequest, run: strin
     const received = await send(target, { body: first?.value, ...earlier }, run, orderId);
     if (received.status >= 300) throw new Error(`${earlier.operationId}: ${received.status} ${received.text}`);
     if (earlier.operationId === 'placeOrder') orderId = received.body.id as string;
+    if (earlier.until === 'paid') await pay(received.body as Order);
   }
   return send(described, request, run, orderId);
 }

@@ -13,7 +13,11 @@ const EXAMPLE_REQUEST_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
  */
 export interface ExampleRequest {
   /** Sent first, in this order; their answers must be successes. */
-  before?: (Omit<ExampleRequest, 'before'> & { operationId: string })[];
+  before?: (Omit<ExampleRequest, 'before'> & {
+    operationId: string;
+    /** What the order must have come to before the next is sent. */
+    until?: 'paid';
+  })[];
   id?: string;
   /** Put on the queue of commands as a message that nobody answers; `{id}` is that of the parked message then. */
   parks?: string;

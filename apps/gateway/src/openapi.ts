@@ -16,7 +16,7 @@ export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
     .setVersion('1')
     .setLicense('MIT', 'https://spdx.org/licenses/MIT.html')
     .addServer('/')
-    .addTag('orders', 'Placing, reading and cancelling')
+    .addTag('orders', 'Placing, reading, and all that may become of them')
     .addTag('analytics', 'What has been counted')
     .addTag('admin', 'What was set aside, for operators')
     .build();

@@ -15,6 +15,7 @@ import { GroupCommit } from './event-store/group-commit.ts';
 import { Relay } from './followers/relay.ts';
 import { CommandHandler } from './order/command-handler.ts';
 import { OrderController } from './order/order.controller.ts';
+import { LIST_SETTINGS } from './queries/order-list.ts';
 import { OrderQueries } from './queries/order-queries.ts';
 import { QueriesController } from './queries/queries.controller.ts';
 import { checkParked, checkPublished } from './readiness.ts';
@@ -45,7 +46,14 @@ export class Orders {
       statementTimeoutMs: 4_000,
       ...limits,
     });
-    this.queryPool = createPool({ url, name: 'orders.queries', connectionsMax, statementTimeoutMs: 3_000, ...limits });
+    this.queryPool = createPool({
+      url,
+      name: 'orders.queries',
+      connectionsMax,
+      statementTimeoutMs: 3_000,
+      settings: LIST_SETTINGS,
+      ...limits,
+    });
     this.relay = new Relay({
       kafka: kafkaOf(config, logger),
       topology: this.names,

@@ -19,6 +19,8 @@ export interface PoolOptions {
    * and never an earlier one without the later ones. Only for what can be worked out again from elsewhere.
    */
   commitsAsynchronously?: boolean;
+  /** Further settings of each session, by their names in PostgreSQL. */
+  settings?: Readonly<Record<string, string>>;
   /** Told when the server drops an idle connection; the pool replaces it by itself. */
   onIdleError: (error: Error) => void;
 }
@@ -35,7 +37,12 @@ export function connectionOptions(options: Omit<PoolOptions, 'connectionsMax' | 
     lock_timeout: options.lockTimeoutMs,
     idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs,
     keepAlive: true,
-    ...(options.commitsAsynchronously === true ? { options: '-c synchronous_commit=off' } : {}),
+    options: Object.entries({
+      ...(options.commitsAsynchronously === true ? { synchronous_commit: 'off' } : {}),
+      ...options.settings,
+    })
+      .map(([name, value]) => `-c ${name}=${value}`)
+      .join(' '),
   };
 }
 

@@ -1,7 +1,7 @@
 import { Order } from '@tandem/contracts/order';
 import { OrderFilter, PAGE_LIMIT_MAX, RecordedEvent } from '@tandem/contracts/order-queries';
 import { z } from 'zod';
-import { decimal } from '../query-text.ts';
+import { decimal, instant } from '../query-text.ts';
 
 const page = {
   limit: decimal(z.int().min(1).max(PAGE_LIMIT_MAX).default(20)),
@@ -13,6 +13,9 @@ export const OrdersParameters = z.strictObject({
   customer: OrderFilter.shape.customerId,
   status: OrderFilter.shape.status,
   reference: OrderFilter.shape.reference,
+  currency: OrderFilter.shape.currency,
+  placedAfter: instant.optional().meta({ description: 'Placed later than this', example: '2026-01-01T00:00:00Z' }),
+  placedBefore: instant.optional().meta({ description: 'Placed earlier than this', example: '2027-01-01T00:00:00Z' }),
   ...page,
 });
 export type OrdersParameters = z.infer<typeof OrdersParameters>;

@@ -1,5 +1,12 @@
 import { Injectable } from '@nestjs/common';
-import type { CancelOrderMessage, CommandReply, PlaceOrderMessage } from '@tandem/contracts/order-commands';
+import type {
+  CancelOrderMessage,
+  CommandReply,
+  ConfirmDeliveryMessage,
+  PlaceOrderMessage,
+  RefundOrderMessage,
+  ShipOrderMessage,
+} from '@tandem/contracts/order-commands';
 import type {
   GetOrder,
   GetOrderReply,
@@ -39,6 +46,18 @@ export class OrdersClient {
 
   cancel(message: CancelOrderMessage, sending: Sending): Promise<CommandReply> {
     return this.#command(ORDER_COMMANDS.cancel, message, sending);
+  }
+
+  ship(message: ShipOrderMessage, sending: Sending): Promise<CommandReply> {
+    return this.#command(ORDER_COMMANDS.ship, message, sending);
+  }
+
+  deliver(message: ConfirmDeliveryMessage, sending: Sending): Promise<CommandReply> {
+    return this.#command(ORDER_COMMANDS.deliver, message, sending);
+  }
+
+  refund(message: RefundOrderMessage, sending: Sending): Promise<CommandReply> {
+    return this.#command(ORDER_COMMANDS.refund, message, sending);
   }
 
   get(query: GetOrder, traceparent: string): Promise<GetOrderReply> {

@@ -1,18 +1,34 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { OrderId, type Order } from '@tandem/contracts/order';
-import { CancelOrder, PlaceOrder, type CommandReply } from '@tandem/contracts/order-commands';
+import {
+  CancelOrder,
+  ConfirmDelivery,
+  PlaceOrder,
+  RefundOrder,
+  ShipOrder,
+  type CommandReply,
+} from '@tandem/contracts/order-commands';
 import { ORDER_COMMANDS } from '@tandem/contracts/topology';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { etagOf, refused } from '../problem.ts';
+import { utcOf } from '../query-text.ts';
 import { subjectOf } from '../subject.ts';
 import { traceOf } from '../trace.ts';
 import { readCursor, writeCursor } from './cursor.ts';
 import { ifMatchOf, isKnown } from './etag.ts';
 import { commandIdOf, idempotencyKeyOf } from './idempotency.ts';
 import { EventsParameters, OrdersParameters, VersionText, type EventPage, type OrderPage } from './order-pages.ts';
-import { DocumentCancelOrder, DocumentGetOrder, DocumentListEvents } from './orders.docs.ts';
-import { DocumentListOrders, DocumentPlaceOrder } from './orders.docs.ts';
+import {
+  DocumentCancelOrder,
+  DocumentConfirmDelivery,
+  DocumentRefundOrder,
+  DocumentShipOrder,
+} from './order-commands.docs.ts';
+import { DocumentGetOrder, DocumentListEvents, DocumentListOrders, DocumentPlaceOrder } from './orders.docs.ts';
 import { OrdersClient } from './orders.client.ts';
+
+/** What a cursor is bound to, in this order. */
+const FILTERS = ['customerId', 'status', 'reference', 'currency', 'placedAfter', 'placedBefore'] as const;
 
 @Controller('v1/orders')
 export class OrdersController {
@@ -38,13 +54,12 @@ export class OrdersController {
     @Query({ schema: OrdersParameters }) parameters: OrdersParameters,
     @Req() request: FastifyRequest,
   ): Promise<OrderPage> {
-    const { customer, status, reference, limit, cursor } = parameters;
-    const list = ['orders', customer, status, reference];
-    const query = {
-      filter: { customerId: customer, status, reference },
-      limit,
-      before: readCursor(list, cursor, OrderId),
-    };
+    const { limit, cursor, customer: customerId, status, reference, currency } = parameters;
+    const placedAfter = utcOf(parameters.placedAfter, 'placedAfter');
+    const placedBefore = utcOf(parameters.placedBefore, 'placedBefore');
+    const filter = { customerId, status, reference, currency, placedAfter, placedBefore };
+    const list = ['orders', ...FILTERS.map((name) => filter[name])];
+    const query = { filter, limit, before: readCursor(list, cursor, OrderId) };
     const { orders, more } = await this.orders.list(query, traceOf(request));
     const last = orders.at(-1);
     return { data: orders, nextCursor: more && last !== undefined ? writeCursor(list, last.id) : null };
@@ -94,6 +109,48 @@ export class OrdersController {
     const ifVersion = ifMatchOf(request.headers['if-match']);
     const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.cancel, orderId);
     return orderOf(await this.orders.cancel({ commandId, orderId, ifVersion, body }, sending), reply, orderId);
+  }
+
+  @Post(':id/ship')
+  @HttpCode(200)
+  @DocumentShipOrder()
+  async ship(
+    @Param('id', { schema: OrderId }) orderId: string,
+    @Body({ schema: ShipOrder }) body: ShipOrder,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Order> {
+    const ifVersion = ifMatchOf(request.headers['if-match']);
+    const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.ship, orderId);
+    return orderOf(await this.orders.ship({ commandId, orderId, ifVersion, body }, sending), reply, orderId);
+  }
+
+  @Post(':id/deliver')
+  @HttpCode(200)
+  @DocumentConfirmDelivery()
+  async deliver(
+    @Param('id', { schema: OrderId }) orderId: string,
+    @Body({ schema: ConfirmDelivery }) body: ConfirmDelivery,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Order> {
+    const ifVersion = ifMatchOf(request.headers['if-match']);
+    const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.deliver, orderId);
+    return orderOf(await this.orders.deliver({ commandId, orderId, ifVersion, body }, sending), reply, orderId);
+  }
+
+  @Post(':id/refund')
+  @HttpCode(200)
+  @DocumentRefundOrder()
+  async refund(
+    @Param('id', { schema: OrderId }) orderId: string,
+    @Body({ schema: RefundOrder }) body: RefundOrder,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Order> {
+    const ifVersion = ifMatchOf(request.headers['if-match']);
+    const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.refund, orderId);
+    return orderOf(await this.orders.refund({ commandId, orderId, ifVersion, body }, sending), reply, orderId);
   }
 }
 

@@ -2,110 +2,22 @@ import { Order } from '@tandem/contracts/order';
 import { documented, EXAMPLE_ORDER_ID, problemExample } from '../docs.ts';
 import { invalidRequest, refused } from '../problem.ts';
 import { EventPage, OrderPage } from './order-pages.ts';
-
-const UNKNOWN_ID = '00000000-0000-7000-8000-000000000000';
-const PLACED_AT = '2026-01-01T00:00:00.000Z';
-
-const smallest = { customerId: 'c-42', currency: 'EUR', lines: [{ sku: 'A-1', quantity: 2, unitPrice: 1250 }] };
-const everything = {
-  ...smallest,
-  adjustments: [{ kind: 'shipping', amount: 490 }],
-  expectedTotal: 2990,
-  delivery: 'express',
-  payment: { method: 'invoice' },
-  reference: 'cart-77',
-  metadata: { channel: 'app' },
-};
-
-const placedSmallest = {
-  id: EXAMPLE_ORDER_ID,
-  version: 1,
-  status: 'placed',
-  customerId: 'c-42',
-  currency: 'EUR',
-  lines: [{ id: 1, sku: 'A-1', quantity: 2, unitPrice: 1250 }],
-  adjustments: [],
-  total: 2500,
-  delivery: 'standard',
-  payment: { method: 'card' },
-  placedAt: PLACED_AT,
-  position: 1234,
-};
-const placedEverything = {
-  ...placedSmallest,
-  adjustments: [{ kind: 'shipping', amount: 490 }],
-  total: 2990,
-  delivery: 'express',
-  payment: { method: 'invoice' },
-  reference: 'cart-77',
-  metadata: { channel: 'app' },
-};
-const cancelled = {
-  ...placedSmallest,
-  version: 2,
-  status: 'cancelled',
-  cancellation: { cause: 'customer', reason: 'Ordered twice', at: '2026-01-01T00:05:00.000Z' },
-  refunds: [],
-  position: 1240,
-};
-const events = [
-  {
-    position: 1234,
-    orderId: EXAMPLE_ORDER_ID,
-    version: 1,
-    type: 'order.placed.v1',
-    time: PLACED_AT,
-    data: {
-      customerId: 'c-42',
-      currency: 'EUR',
-      lines: [{ id: 1, sku: 'A-1', quantity: 2, unitPrice: 1250 }],
-      adjustments: [],
-      total: 2500,
-      delivery: 'standard',
-      payment: { method: 'card' },
-    },
-  },
-];
-
-const place = { operationId: 'placeOrder', body: smallest };
-const cancel = { operationId: 'cancelOrder', body: { reason: 'Ordered twice' } };
-
-const tag = 'orders';
-const keyHeader = {
-  'Idempotency-Key': {
-    description:
-      'Makes repeating safe: the same request with the same key is carried out once and answered as the first was. ' +
-      '1 to 255 visible ASCII characters, quoted or not; one is made, and answered, when it is left out.',
-    example: 'cart-77-checkout',
-  },
-};
-const commandHeaders = {
-  'Idempotency-Key': 'The key of the request, also one that was made here',
-  ETag: 'The version of the order, for If-Match',
-};
-const malformedId = {
-  malformedId: problemExample(
-    'An id that is none',
-    { id: '42' },
-    invalidRequest([{ parameter: 'id', detail: 'must be a UUID' }]),
-  ),
-};
-const unknownId = {
-  unknownOrder: problemExample(
-    'An id of no order',
-    { id: UNKNOWN_ID },
-    refused({ code: 'order_not_found', orderId: UNKNOWN_ID }),
-  ),
-};
-const foreignCursor = {
-  foreignCursor: problemExample(
-    'A cursor that was given for another list',
-    { before: [place], query: { cursor: 'bm90LWEtY3Vyc29y' } },
-    invalidRequest([
-      { parameter: 'cursor', detail: 'is not a cursor of this list; a cursor goes with the filters it was given for' },
-    ]),
-  ),
-};
+import {
+  cancel,
+  cancelled,
+  commandHeaders,
+  everything,
+  foreignCursor,
+  keyHeader,
+  malformedId,
+  place,
+  placedEverything,
+  placedEvents,
+  placedSmallest,
+  smallest,
+  tag,
+  unknownId,
+} from './orders.examples.ts';
 
 export const DocumentPlaceOrder = () =>
   documented({
@@ -251,78 +163,9 @@ export const DocumentListEvents = () =>
         placed: {
           summary: 'An order that was placed',
           request: { before: [place] },
-          value: { data: events, nextCursor: null },
+          value: { data: placedEvents, nextCursor: null },
         },
       },
     },
     problems: { invalid_request: { ...malformedId, ...foreignCursor }, order_not_found: unknownId, no_answer: {} },
-  });
-
-export const DocumentCancelOrder = () =>
-  documented({
-    id: 'cancelOrder',
-    tag,
-    summary: 'Cancel an order',
-    description: 'From placed or paid; what was paid is refunded. An empty body counts as {}.',
-    headers: {
-      ...keyHeader,
-      'If-Match': { description: 'The ETag that the order must have, or *', example: '"1"' },
-    },
-    bodyRequired: false,
-    body: {
-      withReason: { summary: 'Saying why', value: cancel.body },
-      plain: { summary: 'Saying nothing', value: {} },
-    },
-    pathExample: EXAMPLE_ORDER_ID,
-    success: {
-      status: 200,
-      description: 'The order, cancelled',
-      schema: Order,
-      headers: commandHeaders,
-      examples: {
-        withReason: {
-          summary: 'The version that was read',
-          request: { before: [place], headers: { 'If-Match': '"1"' }, body: cancel.body },
-          value: cancelled,
-        },
-      },
-    },
-    problems: {
-      invalid_request: {
-        ...malformedId,
-        malformedIfMatch: problemExample(
-          'An If-Match that is no ETag of an order',
-          { before: [place], headers: { 'If-Match': 'latest' } },
-          invalidRequest([{ header: 'If-Match', detail: 'takes * or one ETag of the order, such as "3"' }]),
-        ),
-      },
-      order_not_found: unknownId,
-      order_closed: {
-        closed: problemExample(
-          'An order that is cancelled already',
-          { before: [place, cancel], body: {} },
-          refused({ code: 'order_closed', status: 'cancelled', version: 2 }, EXAMPLE_ORDER_ID),
-        ),
-      },
-      version_mismatch: {
-        moved: problemExample(
-          'An order that has changed since it was read',
-          { before: [place], headers: { 'If-Match': '"7"' }, body: {} },
-          refused({ code: 'version_mismatch', status: 'placed', version: 1 }, EXAMPLE_ORDER_ID),
-        ),
-      },
-      key_reused: {
-        reusedKey: problemExample(
-          'The key of another request',
-          {
-            before: [place, { ...cancel, headers: { 'Idempotency-Key': 'cancel-79' } }],
-            headers: { 'Idempotency-Key': 'cancel-79' },
-            body: { reason: 'Ordered by mistake' },
-          },
-          refused({ code: 'key_reused' }),
-        ),
-      },
-      unstorable: {},
-      outcome_unknown: {},
-    },
   });

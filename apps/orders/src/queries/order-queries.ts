@@ -9,6 +9,7 @@ import type {
   ListOrdersReply,
 } from '@tandem/contracts/order-queries';
 import type { Pool } from 'pg';
+import { listStatement } from './order-list.ts';
 
 interface OrderRow {
   state: OrderState;
@@ -36,22 +37,9 @@ export class OrderQueries {
   }
 
   /** Newest first: ids are UUIDs of version 7, whose order is that of placing. */
-  async list({ filter, limit, before }: ListOrders): Promise<ListOrdersReply> {
-    const values: unknown[] = [limit + 1];
-    const where = (condition: string, value: unknown) =>
-      value === undefined ? '' : ` and ${condition} $${values.push(value)}`;
-    const conditions =
-      where('o.customer_id =', filter.customerId) +
-      where('o.status =', filter.status) +
-      where('o.reference =', filter.reference) +
-      where('o.id <', before);
-    const { rows } = await this.#pool.query<OrderRow>({
-      text: `select o.state, e.position
-               from orders o join events e on e.order_id = o.id and e.version = o.version
-              where true${conditions}
-              order by o.id desc limit $1`,
-      values,
-    });
+  async list(query: ListOrders): Promise<ListOrdersReply> {
+    const { limit } = query;
+    const { rows } = await this.#pool.query<OrderRow>(listStatement(query));
     return { orders: rows.slice(0, limit).map(orderOf), more: rows.length > limit };
   }
 
