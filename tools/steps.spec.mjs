@@ -30,7 +30,8 @@ describe('a step', () => {
     for (const terminal of [true, false]) {
       const { steps, text } = recorded(terminal);
       await steps.run('slow', () => new Promise((resolve) => setTimeout(resolve, 250)));
-      expect(text().includes('… slow 0.2 s')).toBe(terminal);
+      // Which tenth of a second it comes to show depends on how busy the machine is.
+      expect(/… slow \d+\.\d s/.test(text())).toBe(terminal);
     }
   });
 

@@ -11,6 +11,7 @@ import { RabbitMqServer } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import type { Pool } from 'pg';
 import type { Config } from './config.ts';
 import { kafkaOf } from './followers/kafka-client.ts';
+import { PaymentDeadlines } from './deadlines/payment-deadlines.ts';
 import { GroupCommit } from './event-store/group-commit.ts';
 import { Relay } from './followers/relay.ts';
 import { CommandHandler } from './order/command-handler.ts';
@@ -27,6 +28,7 @@ export class Orders {
   readonly queryPool: Pool;
   readonly relay: Relay;
   readonly commits: GroupCommit;
+  readonly deadlines: PaymentDeadlines;
   readonly parked: ParkedMessages;
   readonly commandServer: RabbitMqServer;
   readonly queryServer: RabbitMqServer;
@@ -83,6 +85,14 @@ export class Orders {
       retryPauseMs: 50,
       onAppended: () => this.relay.wake(),
     });
+    this.deadlines = new PaymentDeadlines({
+      commits: this.commits,
+      leadership: { url, idleTimeoutMs: 3_000, heartbeatMs: 1_000, retryMs: 500, statementTimeoutMs: 10_000 },
+      deadlineMs: config.PAYMENT_DEADLINE_MS,
+      ordersMax: 250,
+      pollMs: 500,
+      onFailure: (error) => logger.warn(`Payment deadlines start over: ${error.message}`, 'PaymentDeadlines'),
+    });
     const parked = { service: 'orders', table: 'parked', url: config.RABBITMQ_URL } as const;
     this.parked = new ParkedMessages({ ...parked, pool: this.queryPool });
     const serve = (queue: string, prefetchCount: number) =>
@@ -103,6 +113,7 @@ export class Orders {
 
   /** After the servers have stopped taking: finishes what was taken, then lets go of the servers it used. */
   async close(): Promise<void> {
+    await this.deadlines.stop();
     await this.commits.drained();
     await this.relay.stop();
     await Promise.all([this.commandPool.end(), this.queryPool.end()]);

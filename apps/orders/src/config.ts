@@ -26,6 +26,8 @@ const Environment = z.object({
   ORDERS_CONNECTIONS_MAX: count(8),
   /** `off`: this instance only answers, and leaves publishing to Kafka to the others. */
   ORDERS_RELAY: z.enum(['on', 'off']).default('on'),
+  /** How long an order may wait for its payment, in milliseconds, before the system cancels it. */
+  PAYMENT_DEADLINE_MS: count(86_400_000),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 export type Config = z.infer<typeof Environment>;

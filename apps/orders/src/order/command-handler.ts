@@ -39,6 +39,12 @@ export class CommandHandler {
   }
 }
 
+/** A command of the system itself. Its id follows from what it asks for, so that it is carried out once, whoever asks. */
+export function commandOf(order: AddressedCommand): Command {
+  const payloadHash = payloadHashOf(order);
+  return { id: payloadHash, payloadHash, order };
+}
+
 /** An order gets its id in the moment in which it is placed. */
 const NO_ID_YET = '00000000-0000-0000-0000-000000000000';
 
