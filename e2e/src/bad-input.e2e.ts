@@ -143,17 +143,17 @@ describe('an id', () => {
   });
 
   it.each(['42', 'null', `${UNKNOWN_ID}0`, "1'; drop table orders --"])('that is none: %s', async (id) => {
-    for (const [method, path] of [
+    for (const [method, path, json] of [
       ['GET', ''],
       ['GET', '/events'],
       ['POST', '/cancel'],
-      ['POST', '/ship'],
+      ['POST', '/ship', { carrier: 'post', trackingCode: 'RR1' }],
       ['POST', '/deliver'],
       ['POST', '/refund'],
-    ] as const)
-      expectProblem(await call(method, `/v1/orders/${encodeURIComponent(id)}${path}`), 400, 'invalid_request', {
-        parameter: 'id',
-      });
+    ] as const) {
+      const answer = await call(method, `/v1/orders/${encodeURIComponent(id)}${path}`, { ...(json && { json }) });
+      expectProblem(answer, 400, 'invalid_request', { parameter: 'id' });
+    }
   });
 });
 

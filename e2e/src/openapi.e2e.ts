@@ -151,16 +151,8 @@ function unique<T>(value: T, run: string): T {
 
 /** What differs from one time to the next: ids, times, positions, and everything that was counted. */
 const PASSING = new Set([
-  'id',
-  'orderId',
-  'position',
-  'requestId',
-  'placedAt',
-  'time',
-  'at',
-  'parkedAt',
-  'source',
-  'rebuild',
+  ...['id', 'orderId', 'paymentId', 'position', 'requestId', 'revision', 'rebuild'],
+  ...['placedAt', 'deliveredAt', 'requestedAt', 'since', 'time', 'at', 'parkedAt', 'source'],
 ]);
 const COUNTED = new Set(['orders', 'revenue', 'data', 'parked']);
 

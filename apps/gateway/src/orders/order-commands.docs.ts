@@ -48,7 +48,7 @@ function documentedCommand(command: Command): MethodDecorator {
     success: { status: 200, description: 'The order as it is now', schema: Order, headers: commandHeaders, examples },
     problems: {
       invalid_request: {
-        ...malformedId,
+        malformedId: { ...malformedId.malformedId, request: { ...malformedId.malformedId.request, body: accepted } },
         malformedIfMatch: problemExample(
           'An If-Match that is no ETag of an order',
           { before: [place], headers: { 'If-Match': 'latest' }, body: accepted },
