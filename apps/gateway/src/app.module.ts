@@ -6,6 +6,9 @@ import { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
 import { AnalyticsClient } from './analytics/analytics.client.ts';
 import { AnalyticsController } from './analytics/analytics.controller.ts';
 import type { Config } from './config.ts';
+import { IntakeState } from './operator/intake.ts';
+import { OperatorClient } from './operator/operator.client.ts';
+import { OperatorController } from './operator/operator.controller.ts';
 import { OrdersClient } from './orders/orders.client.ts';
 import { OrdersController } from './orders/orders.controller.ts';
 import { ParkedClient } from './parked/parked.client.ts';
@@ -21,10 +24,12 @@ export class Gateway {
   readonly analytics: AnalyticsClient;
   readonly parked: ParkedClient;
   readonly projections: ProjectionsClient;
+  readonly operator: OperatorClient;
+  readonly intake: IntakeState;
   readonly #clients: RabbitMqClient[];
 
   constructor(config: Config) {
-    const { queues } = topology(config.NAMESPACE);
+    const { queues, exchanges } = topology(config.NAMESPACE);
     const client = (queue: string) =>
       new RabbitMqClient({
         url: config.RABBITMQ_URL,
@@ -41,16 +46,27 @@ export class Gateway {
     this.analytics = new AnalyticsClient(analytics, config.AFTER_WAIT_MS);
     this.parked = new ParkedClient({ orders: queries, analytics });
     this.projections = new ProjectionsClient(analytics);
+    this.operator = new OperatorClient(commands, queries);
+    this.intake = new IntakeState({
+      rabbitMqUrl: config.RABBITMQ_URL,
+      exchange: exchanges.operator,
+      ask: () => this.operator.intake(),
+      refreshMs: 10_000,
+      retryMs: 500,
+    });
     this.health.add('rabbitmq', () => this.#rabbitMq());
+    this.health.add('intake', () => this.intake.check());
   }
 
   /** Starts connecting. Resolves within seconds though RabbitMQ is away: requests are answered 503 until it is there. */
   async connect(): Promise<void> {
     await Promise.all(this.#clients.map((client) => client.connect()));
+    await this.intake.start();
   }
 
   /** After the last answer has gone out. */
   async close(): Promise<void> {
+    await this.intake.close();
     await Promise.all(this.#clients.map((client) => client.close()));
   }
 
@@ -66,10 +82,19 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [HealthModule.forRoot(gateway.health)],
-      controllers: [OrdersController, AnalyticsController, ParkedController, ProjectionsController, ProblemsController],
+      controllers: [
+        OrdersController,
+        AnalyticsController,
+        ParkedController,
+        ProjectionsController,
+        OperatorController,
+        ProblemsController,
+      ],
       providers: [
         { provide: OrdersClient, useValue: gateway.orders },
         { provide: AnalyticsClient, useValue: gateway.analytics },
+        { provide: OperatorClient, useValue: gateway.operator },
+        { provide: IntakeState, useValue: gateway.intake },
         { provide: ParkedClient, useValue: gateway.parked },
         { provide: ProjectionsClient, useValue: gateway.projections },
       ],

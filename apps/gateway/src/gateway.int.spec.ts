@@ -21,7 +21,7 @@ import {
   type ParkedService,
 } from '@tandem/contracts/parked';
 import type { Rejection } from '@tandem/contracts/rejections';
-import { ANALYTICS_QUERIES, ORDER_COMMANDS, ORDER_QUERIES, topology } from '@tandem/contracts/topology';
+import { ANALYTICS_QUERIES, INTAKE, ORDER_COMMANDS, ORDER_QUERIES, topology } from '@tandem/contracts/topology';
 import { Logger } from '@nestjs/common';
 import { OutcomeUnknownError, UnavailableError } from '@tandem/transports/rabbitmq/errors';
 import { RabbitMqServer, type RequestContext } from '@tandem/transports/rabbitmq/rabbitmq-server';
@@ -51,6 +51,9 @@ const settings = (more: Record<string, string> = {}): Config =>
     ...more,
   });
 
+/** New orders are taken; see operator/intake.int.spec.ts for when they are not. */
+const OPEN = { paused: false, revision: 0, since: '2026-01-01T00:00:00.000Z' };
+
 type Handler = (data: never, context: RequestContext) => unknown;
 const answers = new Map<string, Handler>();
 /** What a pattern answers until a test says otherwise. */
@@ -73,6 +76,7 @@ beforeAll(async () => {
     for (const pattern of patterns)
       server.addHandler(pattern, (async (data: never, context: RequestContext) =>
         answers.get(pattern)?.(data, context)) as never);
+    if (queue === names.queues.orderQueries) server.addHandler(INTAKE.get, (async () => OPEN) as never);
     await server.listen(() => undefined);
     servers.push(server);
   }
@@ -88,6 +92,7 @@ afterAll(async () => {
   const connection = await connect(RABBITMQ_URL);
   const channel = await connection.createChannel();
   for (const queue of Object.values(names.queues)) await channel.deleteQueue(queue);
+  await channel.deleteExchange(names.exchanges.operator);
   await connection.close();
 });
 

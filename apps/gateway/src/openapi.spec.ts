@@ -58,6 +58,8 @@ describe('the OpenAPI document', () => {
       'POST /v1/admin/parked/{id}/drop',
       'GET /v1/admin/projections',
       'POST /v1/admin/projections/{id}/rebuild',
+      'GET /v1/admin/intake',
+      'POST /v1/admin/intake',
     ]);
   });
 

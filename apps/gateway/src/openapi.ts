@@ -18,7 +18,7 @@ export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
     .addServer('/')
     .addTag('orders', 'Placing, reading, and all that may become of them')
     .addTag('analytics', 'What has been counted')
-    .addTag('admin', 'What was set aside, for operators')
+    .addTag('admin', 'What operators do: what was set aside, and whether new orders are taken')
     .build();
   const document = SwaggerModule.createDocument(app, config);
   // The probes are for operators and are no part of the API.

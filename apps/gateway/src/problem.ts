@@ -217,6 +217,13 @@ export const PROBLEMS = {
     retryable: true,
     advice: 'Nothing was done. Send it again after the seconds in Retry-After.',
   },
+  intake_paused: {
+    status: 503,
+    title: 'New orders are not taken at the moment',
+    retryable: true,
+    advice:
+      'Nothing was done. Send it again after the seconds in Retry-After; orders that are there can be read and changed.',
+  },
   not_counted_yet: {
     status: 503,
     title: 'Analytics has not counted that far yet',

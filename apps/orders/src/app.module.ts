@@ -7,6 +7,7 @@ import { HealthController } from '@tandem/telemetry/health.controller';
 import type { Logger } from '@tandem/telemetry/logger';
 import { Parked, parkedController } from '@tandem/transports/rabbitmq/parked.controller';
 import { ParkedMessages } from '@tandem/transports/rabbitmq/parked-messages';
+import { FanoutPublisher } from '@tandem/transports/rabbitmq/fanout';
 import { RabbitMqServer } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import type { Pool } from 'pg';
 import type { Config } from './config.ts';
@@ -15,6 +16,8 @@ import { PaymentDeadlines } from './deadlines/payment-deadlines.ts';
 import { GroupCommit } from './event-store/group-commit.ts';
 import { Relay } from './followers/relay.ts';
 import { CommandHandler } from './order/command-handler.ts';
+import { IntakeSwitch } from './operator/intake-switch.ts';
+import { OperatorController } from './operator/operator.controller.ts';
 import { OrderController } from './order/order.controller.ts';
 import { LIST_SETTINGS } from './queries/order-list.ts';
 import { OrderQueries } from './queries/order-queries.ts';
@@ -29,6 +32,7 @@ export class Orders {
   readonly relay: Relay;
   readonly commits: GroupCommit;
   readonly deadlines: PaymentDeadlines;
+  readonly everyGateway: FanoutPublisher;
   readonly parked: ParkedMessages;
   readonly commandServer: RabbitMqServer;
   readonly queryServer: RabbitMqServer;
@@ -93,6 +97,13 @@ export class Orders {
       pollMs: 500,
       onFailure: (error) => logger.warn(`Payment deadlines start over: ${error.message}`, 'PaymentDeadlines'),
     });
+    this.everyGateway = new FanoutPublisher({
+      url: config.RABBITMQ_URL,
+      exchange: this.names.exchanges.operator,
+      name: 'orders to every gateway',
+      confirmTimeoutMs: 3_000,
+      onFailure: (reason) => logger.warn(`Gateways cannot be told of a switch: ${reason}`, 'Operator'),
+    });
     const parked = { service: 'orders', table: 'parked', url: config.RABBITMQ_URL } as const;
     this.parked = new ParkedMessages({ ...parked, pool: this.queryPool });
     const serve = (queue: string, prefetchCount: number) =>
@@ -113,6 +124,7 @@ export class Orders {
 
   /** After the servers have stopped taking: finishes what was taken, then lets go of the servers it used. */
   async close(): Promise<void> {
+    await this.everyGateway.close();
     await this.deadlines.stop();
     await this.commits.drained();
     await this.relay.stop();
@@ -146,10 +158,17 @@ export class AppModule {
   static of(orders: Orders): DynamicModule {
     return {
       module: AppModule,
-      controllers: [OrderController, QueriesController, parkedController('orders'), HealthController],
+      controllers: [
+        OrderController,
+        QueriesController,
+        OperatorController,
+        parkedController('orders'),
+        HealthController,
+      ],
       providers: [
         { provide: CommandHandler, useValue: new CommandHandler(orders.commits) },
         { provide: OrderQueries, useValue: new OrderQueries(orders.queryPool) },
+        { provide: IntakeSwitch, useValue: new IntakeSwitch(orders.queryPool, orders.everyGateway) },
         { provide: Parked, useValue: orders.parked },
         { provide: Health, useValue: orders.health },
       ],

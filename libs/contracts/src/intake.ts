@@ -18,15 +18,22 @@ export const GetIntake = z.strictObject({});
 export type GetIntake = z.infer<typeof GetIntake>;
 
 /**
- * Whether new orders are taken: the answer to both, and what goes to the exchange `operator` after every switch. A higher
- * `version` is the newer state, however it came.
+ * Whether new orders are taken: what goes to the exchange `operator` after every switch, and the answer to `intake.get`. Of two,
+ * the one of the higher revision is the newer, however they came.
  */
 export const Intake = z
   .strictObject({
     paused: z.boolean(),
     reason: Reason.optional(),
-    version: z.int().min(0).meta({ description: 'How often it has been switched' }),
+    revision: z.int().min(0).meta({ description: 'How often it has been switched' }),
     since: Instant,
   })
   .meta({ id: 'Intake' });
 export type Intake = z.infer<typeof Intake>;
+
+/** The answer to `intake.set`: what this command has made of it, or that its id belongs to another. */
+export const SwitchIntakeReply = z.discriminatedUnion('outcome', [
+  z.strictObject({ outcome: z.literal('accepted'), intake: Intake, replayed: z.boolean() }),
+  z.strictObject({ outcome: z.literal('rejected'), rejection: z.strictObject({ code: z.literal('key_reused') }) }),
+]);
+export type SwitchIntakeReply = z.infer<typeof SwitchIntakeReply>;

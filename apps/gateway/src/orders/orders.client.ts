@@ -16,16 +16,9 @@ import type {
   ListOrdersReply,
 } from '@tandem/contracts/order-queries';
 import { ORDER_COMMANDS, ORDER_QUERIES } from '@tandem/contracts/topology';
-import { OutcomeUnknownError } from '@tandem/transports/rabbitmq/errors';
 import type { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
 import { ask } from '../ask.ts';
-import { ProblemError } from '../problem.ts';
-
-/** How a command is sent: with which key it can be repeated, and in which trace it runs. */
-export interface Sending {
-  key: string;
-  traceparent: string;
-}
+import { command, type Sending } from '../command.ts';
 
 /** The orders service, over RabbitMQ. Queries have a queue of their own, so that they never wait behind commands. */
 @Injectable()
@@ -41,23 +34,23 @@ export class OrdersClient {
   }
 
   place(message: PlaceOrderMessage, sending: Sending): Promise<CommandReply> {
-    return this.#command(ORDER_COMMANDS.place, message, sending);
+    return command(this.commands, ORDER_COMMANDS.place, message, sending);
   }
 
   cancel(message: CancelOrderMessage, sending: Sending): Promise<CommandReply> {
-    return this.#command(ORDER_COMMANDS.cancel, message, sending);
+    return command(this.commands, ORDER_COMMANDS.cancel, message, sending);
   }
 
   ship(message: ShipOrderMessage, sending: Sending): Promise<CommandReply> {
-    return this.#command(ORDER_COMMANDS.ship, message, sending);
+    return command(this.commands, ORDER_COMMANDS.ship, message, sending);
   }
 
   deliver(message: ConfirmDeliveryMessage, sending: Sending): Promise<CommandReply> {
-    return this.#command(ORDER_COMMANDS.deliver, message, sending);
+    return command(this.commands, ORDER_COMMANDS.deliver, message, sending);
   }
 
   refund(message: RefundOrderMessage, sending: Sending): Promise<CommandReply> {
-    return this.#command(ORDER_COMMANDS.refund, message, sending);
+    return command(this.commands, ORDER_COMMANDS.refund, message, sending);
   }
 
   get(query: GetOrder, traceparent: string): Promise<GetOrderReply> {
@@ -70,15 +63,5 @@ export class OrdersClient {
 
   events(query: ListOrderEvents, traceparent: string): Promise<ListOrderEventsReply> {
     return ask(this.queries, ORDER_QUERIES.events, query, traceparent);
-  }
-
-  async #command(pattern: string, message: object, { key, traceparent }: Sending): Promise<CommandReply> {
-    try {
-      return await this.commands.request<CommandReply>(pattern, message, { traceparent });
-    } catch (error) {
-      if (!(error instanceof OutcomeUnknownError)) throw error;
-      const detail = 'The request was handed on and no answer came: repeating it with this Idempotency-Key is safe';
-      throw new ProblemError('outcome_unknown', detail, { members: { idempotencyKey: key }, cause: error });
-    }
   }
 }

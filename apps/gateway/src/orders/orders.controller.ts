@@ -12,11 +12,11 @@ import { ORDER_COMMANDS } from '@tandem/contracts/topology';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { etagOf, refused } from '../problem.ts';
 import { utcOf } from '../query-text.ts';
-import { subjectOf } from '../subject.ts';
 import { traceOf } from '../trace.ts';
+import { IntakeState } from '../operator/intake.ts';
 import { readCursor, writeCursor } from './cursor.ts';
 import { ifMatchOf, isKnown } from './etag.ts';
-import { commandIdOf, idempotencyKeyOf } from './idempotency.ts';
+import { prepare } from './prepare.ts';
 import { EventsParameters, OrdersParameters, VersionText, type EventPage, type OrderPage } from './order-pages.ts';
 import {
   DocumentCancelOrder,
@@ -32,7 +32,10 @@ const FILTERS = ['customerId', 'status', 'reference', 'currency', 'placedAfter',
 
 @Controller('v1/orders')
 export class OrdersController {
-  constructor(private readonly orders: OrdersClient) {}
+  constructor(
+    private readonly orders: OrdersClient,
+    private readonly intake: IntakeState,
+  ) {}
 
   @Post()
   @HttpCode(201)
@@ -43,6 +46,7 @@ export class OrdersController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Order> {
     const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.place);
+    this.intake.expectOpen();
     const order = orderOf(await this.orders.place({ commandId, body }, sending), reply);
     reply.header('location', `/v1/orders/${order.id}`);
     return order;
@@ -152,13 +156,6 @@ export class OrdersController {
     const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.refund, orderId);
     return orderOf(await this.orders.refund({ commandId, orderId, ifVersion, body }, sending), reply, orderId);
   }
-}
-
-/** What identifies and accompanies a command. Its key goes into the answer, whatever the answer will be. */
-function prepare(request: FastifyRequest, reply: FastifyReply, operation: string, orderId = '') {
-  const key = idempotencyKeyOf(request.headers['idempotency-key']);
-  reply.header('idempotency-key', key);
-  return { commandId: commandIdOf(subjectOf(request), operation, orderId, key), key, traceparent: traceOf(request) };
 }
 
 function orderOf(answer: CommandReply, reply: FastifyReply, orderId?: string): Order {

@@ -89,6 +89,7 @@ export const DocumentPlaceOrder = () =>
         ),
       },
       unstorable: {},
+      intake_paused: {},
       outcome_unknown: {},
     },
   });

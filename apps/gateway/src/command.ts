@@ -1,0 +1,29 @@
+import { OutcomeUnknownError } from '@tandem/transports/rabbitmq/errors';
+import type { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
+import { ProblemError } from './problem.ts';
+
+/** How a command is sent: with which key it can be repeated, and in which trace it runs. */
+export interface Sending {
+  key: string;
+  traceparent: string;
+}
+
+/**
+ * Sends another service something that changes what it keeps.
+ *
+ * @throws ProblemError 504 with the key when it is not known what became of it; NotTakenError and RemoteError as the client does.
+ */
+export async function command<T>(
+  client: RabbitMqClient,
+  pattern: string,
+  message: object,
+  { key, traceparent }: Sending,
+): Promise<T> {
+  try {
+    return await client.request<T>(pattern, message, { traceparent });
+  } catch (error) {
+    if (!(error instanceof OutcomeUnknownError)) throw error;
+    const detail = 'The request was handed on and no answer came: repeating it with this Idempotency-Key is safe';
+    throw new ProblemError('outcome_unknown', detail, { members: { idempotencyKey: key }, cause: error });
+  }
+}

@@ -1,0 +1,24 @@
+import { Injectable } from '@nestjs/common';
+import type { Intake, SwitchIntakeMessage, SwitchIntakeReply } from '@tandem/contracts/intake';
+import { INTAKE } from '@tandem/contracts/topology';
+import type { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
+import { ask } from '../ask.ts';
+import { command, type Sending } from '../command.ts';
+import { traceparentOf } from '../trace.ts';
+
+/** The operator's switch, which orders keeps, over RabbitMQ. */
+@Injectable()
+export class OperatorClient {
+  constructor(
+    private readonly commands: RabbitMqClient,
+    private readonly queries: RabbitMqClient,
+  ) {}
+
+  intake(traceparent = traceparentOf(undefined, '')): Promise<Intake> {
+    return ask(this.queries, INTAKE.get, {}, traceparent);
+  }
+
+  switchIntake(message: SwitchIntakeMessage, sending: Sending): Promise<SwitchIntakeReply> {
+    return command(this.commands, INTAKE.set, message, sending);
+  }
+}
