@@ -373,7 +373,10 @@ describe('the broker', () => {
         {
           status: 'unavailable',
           service: 'gateway',
-          checks: { rabbitmq: { status: 'unavailable', reason: expect.any(String) } },
+          checks: {
+            rabbitmq: { status: 'unavailable', reason: expect.any(String) },
+            intake: { status: 'degraded', reason: expect.any(String) },
+          },
         },
       ]);
       expect((await place({}, at)).status).toBe(503);

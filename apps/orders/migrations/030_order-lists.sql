@@ -3,7 +3,9 @@
 -- One index for each pair of filters, by id: an id tells when its order was placed, so a range of times is a range of ids and
 -- needs no index of its own. A single filter is read from an index in which the status follows it, once for each status.
 -- See docs/adr/0030-lists-read-what-they-show.md.
-alter table orders add column currency text not null generated always as (state ->> 'currency') stored;
+alter table orders add column currency text;
+update orders set currency = state ->> 'currency';
+alter table orders alter column currency set not null;
 create index orders_by_currency_status on orders (currency, status, id);
 create index orders_by_customer_status on orders (customer_id, status, id);
 create index orders_by_customer_currency on orders (customer_id, currency, id);

@@ -35,8 +35,8 @@ export async function fillOrders(systems: Systems, suffix: string, orders: numbe
          select gen_random_uuid(), md5(n::text)::uuid, id, 1, at from written
        ),
        o as (
-         insert into orders (id, customer_id, status, version, state)
-         select id, customer, 'placed', 1,
+         insert into orders (id, customer_id, status, currency, version, state)
+         select id, customer, 'placed', 'EUR', 1,
                 (jsonb_build_object('id', id, 'version', 1, 'status', 'placed', 'placedAt',
                   to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) || data::jsonb)::json from written
        )

@@ -22,8 +22,8 @@ export interface IntakeOptions {
 
 /**
  * Whether this gateway takes new orders, as the operator has it. Switches are heard on an exchange; what was said before, or
- * while the connection was away, is asked for. Until orders has been asked nothing is taken: a gateway that starts during a pause
- * never lets an order through.
+ * while the connection was away, is asked for. No order is taken before that: a gateway that starts during a pause never lets one
+ * through.
  */
 export class IntakeState {
   readonly #options: IntakeOptions;
@@ -33,6 +33,7 @@ export class IntakeState {
   #asked = false;
   #failure: string | undefined;
   #listener: FanoutListener | undefined;
+  #asking: Promise<Error | undefined> | undefined;
   #next: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -48,7 +49,10 @@ export class IntakeState {
       exchange,
       name: `gateway hears ${exchange}`,
       onMessage: (value) => this.#hear(value),
-      onListening: () => void this.#ask(),
+      onListening: () => {
+        // An answer that is under way may be of before.
+        void Promise.resolve(this.#asking).then(() => this.#ask());
+      },
       onFailure: (reason) => this.#logger.warn(`Switches are not heard: ${reason}`),
     });
     await this.#ask();
@@ -60,17 +64,20 @@ export class IntakeState {
     await this.#listener?.close();
   }
 
-  /** @throws ProblemError 503 while new orders are not taken. */
-  expectOpen(): void {
-    if (this.#intake?.paused === true) {
-      const { reason } = this.#intake;
-      const detail = `New orders are not taken at the moment${reason === undefined ? '' : `: ${reason}`}`;
-      throw new ProblemError('intake_paused', detail, { headers: retryAfter(PAUSED_RETRY_MS) });
+  /**
+   * Resolves when new orders are taken. While it is not known yet, orders is asked first.
+   *
+   * @throws ProblemError 503 while they are not; NotTakenError when orders cannot be reached to say.
+   */
+  async expectOpen(): Promise<void> {
+    if (!this.#asked) {
+      const failure = await this.#ask();
+      if (failure instanceof NotTakenError) throw failure;
     }
-    if (!this.#asked)
-      throw new ProblemError('unavailable', 'Nothing was done: whether orders are taken is not known yet', {
-        headers: retryAfter(1_000),
-      });
+    if (this.#intake?.paused !== true) return;
+    const { reason } = this.#intake;
+    const detail = `New orders are not taken at the moment${reason === undefined ? '' : `: ${reason}`}`;
+    throw new ProblemError('intake_paused', detail, { headers: retryAfter(PAUSED_RETRY_MS) });
   }
 
   /** For readiness: paused is as the operator wants it; only not to know is worth telling. */
@@ -79,31 +86,40 @@ export class IntakeState {
     return { status: 'degraded', reason: `whether orders are taken could not be asked: ${this.#failure}` };
   }
 
-  #hear(value: unknown): void {
+  #hear(value: unknown): undefined {
     const parsed = Intake.safeParse(value);
-    if (!parsed.success) return this.#logger.warn(`What was heard is no switch: ${parsed.error.message}`);
+    if (!parsed.success) {
+      this.#logger.warn(`What was heard is no switch: ${parsed.error.message}`);
+      return undefined;
+    }
     const { data: intake } = parsed;
-    if (this.#intake !== undefined && intake.revision <= this.#intake.revision) return;
+    if (this.#intake !== undefined && intake.revision <= this.#intake.revision) return undefined;
     if (intake.paused !== (this.#intake?.paused ?? false))
       this.#logger.log(
         intake.paused ? `New orders are not taken: ${intake.reason ?? 'no reason given'}` : 'New orders are taken',
       );
     this.#intake = intake;
+    return undefined;
   }
 
-  async #ask(): Promise<void> {
+  /** Asks, once for all who want to know at the moment, and resolves with why there was no answer, if there was none. */
+  #ask(): Promise<Error | undefined> {
+    this.#asking ??= this.#askOnce().finally(() => (this.#asking = undefined));
+    return this.#asking;
+  }
+
+  async #askOnce(): Promise<Error | undefined> {
     const { ask, refreshMs, retryMs } = this.#options;
-    try {
-      this.#hear(await ask());
-      this.#failure = undefined;
-      this.#asked = true;
-    } catch (error) {
-      this.#failure = (error as Error).message;
-      // What does not reach orders would not bring an order there either.
-      this.#asked ||= !(error instanceof NotTakenError);
-    }
+    const failure = await ask().then(
+      (intake) => this.#hear(intake),
+      (error: Error) => error,
+    );
+    this.#failure = failure?.message;
+    // What does not reach orders would not bring an order there either.
+    this.#asked ||= !(failure instanceof NotTakenError);
     clearTimeout(this.#next);
     if (!this.#closed)
-      this.#next = setTimeout(() => void this.#ask(), this.#failure === undefined ? refreshMs : retryMs).unref();
+      this.#next = setTimeout(() => void this.#ask(), failure === undefined ? refreshMs : retryMs).unref();
+    return failure;
   }
 }

@@ -1,5 +1,5 @@
-import { Body, Controller, Get, HttpCode, Post, Req, Res } from '@nestjs/common';
-import { SwitchIntake, type Intake } from '@tandem/contracts/intake';
+import { Body, Controller, Get, HttpCode, Post, Query, Req, Res } from '@nestjs/common';
+import { GetIntake, SwitchIntake, type Intake } from '@tandem/contracts/intake';
 import { INTAKE } from '@tandem/contracts/topology';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { prepare } from '../orders/prepare.ts';
@@ -14,7 +14,7 @@ export class OperatorController {
 
   @Get()
   @DocumentGetIntake()
-  get(@Req() request: FastifyRequest): Promise<Intake> {
+  get(@Query({ schema: GetIntake }) _query: GetIntake, @Req() request: FastifyRequest): Promise<Intake> {
     return this.operator.intake(traceOf(request));
   }
 

@@ -23,7 +23,16 @@ export const DocumentGetIntake = () =>
         },
       },
     },
-    problems: { no_answer: {} },
+    problems: {
+      invalid_request: {
+        parameter: problemExample(
+          'A parameter, where there are none',
+          { query: { paused: 'true' } },
+          invalidRequest([{ parameter: 'paused', detail: 'is not a parameter of this request' }]),
+        ),
+      },
+      no_answer: {},
+    },
   });
 
 export const DocumentSwitchIntake = () =>

@@ -46,7 +46,7 @@ export class OrdersController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Order> {
     const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.place);
-    this.intake.expectOpen();
+    await this.intake.expectOpen();
     const order = orderOf(await this.orders.place({ commandId, body }, sending), reply);
     reply.header('location', `/v1/orders/${order.id}`);
     return order;

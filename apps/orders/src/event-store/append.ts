@@ -33,10 +33,10 @@ const APPEND = `
         as t(id, payload_hash, order_id, version, rejection)
   ),
   o as (
-    insert into orders (id, customer_id, status, reference, version, state)
-    select t.id, t.customer_id, t.status, t.reference, t.version, t.state
-      from l cross join unnest($7::uuid[], $8::text[], $9::text[], $10::text[], $11::integer[], $12::json[])
-        as t(id, customer_id, status, reference, version, state)
+    insert into orders (id, customer_id, status, currency, reference, version, state)
+    select t.id, t.customer_id, t.status, t.currency, t.reference, t.version, t.state
+      from l cross join unnest($7::uuid[], $8::text[], $9::text[], $18::text[], $10::text[], $11::integer[], $12::json[])
+        as t(id, customer_id, status, currency, reference, version, state)
     on conflict (id) do update
       set status = excluded.status, version = excluded.version, state = excluded.state
   ),
@@ -79,6 +79,7 @@ export async function append(db: Pool | ClientBase, { outcomes, orders, events, 
       events.map((event) => event.type),
       events.map((event) => JSON.stringify(event.data)),
       events.map((event) => event.traceparent ?? null),
+      orders.map((order) => order.currency),
     ],
   });
   const row = rows[0];

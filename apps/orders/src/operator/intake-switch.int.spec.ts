@@ -37,13 +37,16 @@ beforeAll(async () => {
   await channel.bindQueue(queue, exchange, '');
   const hear = (text: string) => heard.push(Intake.parse(JSON.parse(text)));
   await channel.consume(queue, (message) => message && hear(message.content.toString()), { noAck: true });
-  await until('the publisher is connected', () =>
-    publisher.publish({ paused: false, revision: 0, since: new Date().toISOString() }).then(
-      () => true,
-      () => false,
-    ),
+  await until(
+    'the publisher is connected',
+    () =>
+      publisher.publish({ paused: false, revision: 0, since: new Date().toISOString() }).then(
+        () => true,
+        () => false,
+      ),
+    30_000,
   );
-  await until('the first is heard', () => heard.length > 0);
+  await until('the first is heard', () => heard.length > 0, 30_000);
   heard.length = 0;
 });
 
@@ -68,7 +71,7 @@ describe('the switch of the operator', () => {
     const reply = await turn(true, 'The stock is counted');
     expect(reply).toMatchObject({ outcome: 'accepted', replayed: false, intake: { paused: true, revision: 1 } });
     expect(await intake.get()).toMatchObject({ paused: true, reason: 'The stock is counted', revision: 1 });
-    await until('it is heard', () => heard.length === 1);
+    await until('it is heard', () => heard.length === 1, 30_000);
     expect(heard).toEqual([await intake.get()]);
   });
 
@@ -76,10 +79,12 @@ describe('the switch of the operator', () => {
     const commandId = randomUUID();
     const first = await turn(true, 'Once more', commandId);
     await turn(false);
+    const { revision } = await intake.get();
+    await until('the newest is heard', () => heard.at(-1)?.revision === revision, 30_000);
     const told = heard.length;
     expect(await turn(true, 'Once more', commandId)).toEqual({ ...first, replayed: true });
     expect(await intake.get()).toMatchObject({ paused: false });
-    await until('the repeat is heard', () => heard.length === told + 1);
+    await until('the repeat is heard', () => heard.length === told + 1, 30_000);
     expect(heard.at(-1)).toMatchObject({ paused: false });
   });
 

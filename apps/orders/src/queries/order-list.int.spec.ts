@@ -164,9 +164,9 @@ async function load(orders: number): Promise<void> {
     alter table events set unlogged;
     alter table events disable trigger events_append_lock;
     ${indexes.map(({ name }) => `drop index ${name};`).join(' ')}
-    insert into orders (id, customer_id, status, reference, version, state)
-      select ${id}, ${COLUMNS.customer_id}, ${COLUMNS.status}, ${COLUMNS.reference}, 1,
-             json_build_object('id', ${id}, 'currency', ${COLUMNS.currency}, 'placedAt',
+    insert into orders (id, customer_id, status, currency, reference, version, state)
+      select ${id}, ${COLUMNS.customer_id}, ${COLUMNS.status}, ${COLUMNS.currency}, ${COLUMNS.reference}, 1,
+             json_build_object('id', ${id}, 'placedAt',
                                to_char(to_timestamp((${FIRST_MS} + n * ${APART_MS}::bigint) / 1000.0) at time zone 'UTC',
                                        'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
         from generate_series(0, ${orders - 1}) as n;
