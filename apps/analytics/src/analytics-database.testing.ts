@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { Logger } from '@nestjs/common';
-import { topology, type Topology } from '@tandem/contracts/topology';
+import { ORDER_EVENTS, topology, type Topology } from '@tandem/contracts/topology';
 import { dropDatabase } from '@tandem/postgres/database';
 import { createPool } from '@tandem/postgres/pool';
 import type { Pool } from 'pg';
+import { Progress } from './checkpoints/progress.ts';
 import { readConfig, type Config } from './config.ts';
 import { analyticsUrl, COUNTED_TABLES, setUpDatabase } from './database.ts';
+import { AnalyticsQueries } from './queries/analytics-queries.ts';
+import { LogEnds } from './queries/log-ends.ts';
 
 // What is expected to go wrong in a test is told by its assertions.
 Logger.overrideLogger(false);
@@ -42,6 +45,16 @@ export class AnalyticsDatabase {
   /** Everything is as it was before anything was counted. */
   async empty(): Promise<void> {
     await this.pool.query(`truncate ${COUNTED_TABLES.join(', ')}`);
+  }
+
+  /** The queries of an instance, which may have a progress of its own. */
+  queries(progress = new Progress(this.pool, ORDER_EVENTS)): AnalyticsQueries {
+    return new AnalyticsQueries(
+      this.pool,
+      ORDER_EVENTS,
+      progress,
+      new LogEnds(this.config.KAFKA_BROKERS, ORDER_EVENTS),
+    );
   }
 
   async remove(): Promise<void> {

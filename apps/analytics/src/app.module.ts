@@ -28,6 +28,7 @@ import { ParkedRecords } from './parked/parked-records.ts';
 import { PROJECTIONS } from './projections/projections.ts';
 import { AnalyticsQueriesController } from './queries/analytics-queries.controller.ts';
 import { AnalyticsQueries } from './queries/analytics-queries.ts';
+import { LogEnds } from './queries/log-ends.ts';
 import { LogBounds } from './rebuild/log-bounds.ts';
 import { ProjectionAdministration } from './rebuild/projection-administration.ts';
 import { staleProjections } from './rebuild/projection-versions.ts';
@@ -47,6 +48,7 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
   readonly queryPool: Pool;
   readonly progress: Progress;
   readonly counter: EventCounter;
+  readonly logEnds: LogEnds;
   readonly queries: AnalyticsQueries;
   readonly parkedMessages: ParkedMessages;
   readonly parked: Parked;
@@ -84,12 +86,13 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
     });
     this.progress = new Progress(this.queryPool, topics.orderEvents);
     this.counter = new EventCounter(this.counterPool, PROJECTIONS, () => this.progress.changed());
-    this.queries = new AnalyticsQueries(this.queryPool, topics.orderEvents, this.progress);
     const messages = { service: 'analytics', table: 'parked_messages', url: config.RABBITMQ_URL } as const;
     this.parkedMessages = new ParkedMessages({ ...messages, pool: this.queryPool });
     const records = new ParkedRecords(this.queryPool, topics.orderEvents, PROJECTIONS);
     this.parked = new ParkedInAnalytics(records, this.parkedMessages);
     const brokers = config.KAFKA_BROKERS;
+    this.logEnds = new LogEnds(brokers, topics.orderEvents);
+    this.queries = new AnalyticsQueries(this.queryPool, topics.orderEvents, this.progress, this.logEnds);
     this.eventServer = new KafkaBatchServer({
       brokers,
       clientId: 'analytics',
@@ -152,7 +155,7 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
   async onApplicationShutdown(): Promise<void> {
     await this.#rebuilder.close();
     await this.progress.close();
-    await Promise.all([this.counterPool.end(), this.queryPool.end()]);
+    await Promise.all([this.counterPool.end(), this.queryPool.end(), this.logEnds.close()]);
   }
 
   async #look(): Promise<void> {

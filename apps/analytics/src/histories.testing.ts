@@ -8,7 +8,7 @@ const START_MS = Date.parse('2026-01-01T00:00:00.000Z');
 const amount = fc.integer({ min: 0, max: 10_000_000 });
 const currency = fc.constantFrom('EUR', 'USD', 'JPY');
 
-/** What happened to one order, from its placing on; times are minutes apart at most. */
+/** What happened to one order, from its placing on. */
 export const history = fc
   .record({
     currency,
@@ -24,21 +24,25 @@ export const history = fc
       'delivered',
       'refunded',
     ),
+    customerId: fc.constantFrom('c-1', 'c-2', 'c-3', 'c-4'),
+    skus: fc.array(fc.constantFrom('A-1', 'B-2', 'C-3'), { minLength: 1, maxLength: 3 }),
+    reason: fc.constantFrom('no funds', 'changed my mind', undefined),
     startMs: fc.integer({ min: 0, max: 600_000 }),
-    stepMs: fc.integer({ min: 0, max: 90_000 }),
+    // Some orders take their time: hours, and over midnight.
+    stepMs: fc.oneof(fc.integer({ min: 0, max: 90_000 }), fc.integer({ min: 0, max: 20_000_000 })),
   })
-  .map(({ currency, amount, refund, end, startMs, stepMs }) => {
-    const events = [placed(currency, amount)];
+  .map(({ currency, amount, refund, end, customerId, skus, reason, startMs, stepMs }) => {
+    const events = [placed(currency, amount, { customerId, skus })];
     const pay = () => events.push(paid(currency, amount));
     const ship = (complete: boolean) => events.push(shipped(complete));
     switch (end) {
       case 'placed':
         break;
       case 'declined':
-        events.push({ type: 'order.payment-declined.v1', data: { reason: 'no funds' } }, cancelled('declined'));
+        events.push({ type: 'order.payment-declined.v1', data: { reason: 'no funds' } }, cancelled('declined', reason));
         break;
       case 'cancelled':
-        events.push(cancelled('customer'));
+        events.push(cancelled('customer', reason));
         break;
       case 'paid':
         pay();
@@ -91,12 +95,16 @@ export function someHistories(orders: number, seed: number): TestEvent[] {
   return batches.flat();
 }
 
-export const placed = (currency: 'EUR' | 'USD' | 'JPY', total: number): OrderEvent => ({
+export const placed = (
+  currency: 'EUR' | 'USD' | 'JPY',
+  total: number,
+  { customerId = 'c-42', skus = ['A-1'] } = {},
+): OrderEvent => ({
   type: 'order.placed.v1',
   data: {
-    customerId: 'c-42',
+    customerId,
     currency,
-    lines: [{ id: 1, sku: 'A-1', quantity: 1, unitPrice: total }],
+    lines: skus.map((sku, index) => ({ id: index + 1, sku, quantity: index + 1, unitPrice: total })),
     adjustments: [],
     total,
     delivery: 'standard',
@@ -114,7 +122,7 @@ export const shipped = (complete: boolean): OrderEvent => ({
   data: { shipmentId: complete ? 2 : 1, lines: [{ id: 1, quantity: 1 }], complete },
 });
 
-export const cancelled = (cause: 'customer' | 'declined'): OrderEvent => ({
+export const cancelled = (cause: 'customer' | 'declined', reason?: string): OrderEvent => ({
   type: 'order.cancelled.v1',
-  data: { cause },
+  data: { cause, ...(reason === undefined ? {} : { reason }) },
 });

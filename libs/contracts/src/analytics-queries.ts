@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Amount, Currency, SignedAmount } from './money.ts';
-import { Instant, Position } from './text.ts';
+import { CancellationCause } from './order.ts';
+import { Instant, Position, identifier } from './text.ts';
 
 const Count = z.int().min(0);
 
@@ -9,6 +10,17 @@ const after = { after: Position.optional(), waitMsMax: z.int().min(0).max(60_000
 
 /** How far the answer has counted, and how many events are set aside because they could not be read or applied. */
 const counted = { position: Position, parked: Count };
+
+/** A half-open range `[from, to)` of the times of events, in UTC. */
+const range = { from: Instant, to: Instant };
+
+/** The answer to a query of analytics: what was asked for, or how far it has counted when the wait was over. */
+const reply = <K extends string, T extends z.ZodType>(name: K, answer: T) =>
+  z.discriminatedUnion('outcome', [
+    z.strictObject({ outcome: z.literal('counted'), ...({ [name]: answer } as Record<K, T>) }),
+    z.strictObject({ outcome: z.literal('behind'), position: Position }),
+    z.strictObject({ outcome: z.literal('too_large'), detail: z.string() }),
+  ]);
 
 /** `analytics.summary` */
 export const GetSummary = z.strictObject({ ...after });
@@ -24,24 +36,56 @@ export const RevenueSums = z.strictObject({
   net: SignedAmount,
 });
 
-/** Orders that ever got there, and the money of each currency. */
+/** Refunds of one currency: what was asked for, and what the payment provider has given back. */
+export const RefundSums = z
+  .strictObject({
+    currency: Currency,
+    requested: Count,
+    requestedAmount: Amount,
+    recorded: Count,
+    recordedAmount: Amount,
+  })
+  .meta({ id: 'RefundSums' });
+
+/** What was counted in the last so many seconds before the newest event counted. */
+export const Rate = z
+  .strictObject({
+    seconds: z.int().min(1),
+    events: Count,
+    orders: Count,
+    eventsPerSecond: z.number().min(0),
+    ordersPerSecond: z.number().min(0),
+  })
+  .meta({ id: 'Rate' });
+
+/** Orders that ever got there, the money of each currency, and how much happens. */
 export const Summary = z
   .strictObject({
     orders: z.strictObject({ placed: Count, paid: Count, shipped: Count, delivered: Count, cancelled: Count }),
     revenue: z.array(RevenueSums.meta({ id: 'RevenueSums' })),
+    refunds: z.array(RefundSums),
+    rates: z
+      .strictObject({
+        asOf: Instant.nullable().meta({ description: 'The second of the newest event counted' }),
+        last: z.array(Rate),
+      })
+      .meta({ id: 'Rates' }),
     ...counted,
   })
   .meta({ id: 'Summary' });
 export type Summary = z.infer<typeof Summary>;
 
+/** The lengths of time that revenue is summed over. */
+export const RevenueBucketLength = z.enum(['minute', 'hour', 'day']);
+export type RevenueBucketLength = z.infer<typeof RevenueBucketLength>;
+
 /** The most buckets that one answer may span. */
 export const REVENUE_BUCKETS_MAX = 1_440;
 
-/** `analytics.revenue`: minutes in the half-open range [from, to), by the time of the event, in UTC. */
+/** `analytics.revenue`: buckets that begin in the range. */
 export const GetRevenue = z.strictObject({
-  from: Instant,
-  to: Instant,
-  bucket: z.enum(['minute']),
+  ...range,
+  bucket: RevenueBucketLength,
   currency: Currency.optional(),
   ...after,
 });
@@ -62,20 +106,144 @@ export type RevenueBucket = z.infer<typeof RevenueBucket>;
 
 /** Buckets with something in them, oldest first, currencies in alphabetical order. */
 export const Revenue = z
-  .strictObject({ bucket: z.enum(['minute']), from: Instant, to: Instant, data: z.array(RevenueBucket), ...counted })
+  .strictObject({ bucket: RevenueBucketLength, ...range, data: z.array(RevenueBucket), ...counted })
   .meta({ id: 'Revenue' });
 export type Revenue = z.infer<typeof Revenue>;
 
-/** The answer to a query of analytics: what was asked for, or how far it has counted when the wait was over. */
-export const SummaryReply = z.discriminatedUnion('outcome', [
-  z.strictObject({ outcome: z.literal('counted'), summary: Summary }),
-  z.strictObject({ outcome: z.literal('behind'), position: Position }),
-  z.strictObject({ outcome: z.literal('too_large'), detail: z.string() }),
-]);
+/** The longest range of a funnel, in hours: a leap year. */
+export const FUNNEL_HOURS_MAX = 366 * 24;
+/** The most reasons of cancellations that one answer names. */
+export const FUNNEL_REASONS_MAX = 20;
+
+/** `analytics.funnel`: what happened in the hours that begin in the range. */
+export const GetFunnel = z.strictObject({ ...range, ...after });
+export type GetFunnel = z.infer<typeof GetFunnel>;
+
+const Share = z
+  .number()
+  .min(0)
+  .nullable()
+  .meta({ description: 'As a share of the placed ones; null if none was placed' });
+
+/** How many orders got to each state within the range, whenever they were placed. */
+export const Funnel = z
+  .strictObject({
+    ...range,
+    orders: z.strictObject({ placed: Count, paid: Count, shipped: Count, delivered: Count, cancelled: Count }),
+    rates: z.strictObject({ paid: Share, shipped: Share, delivered: Share, cancelled: Share }),
+    cancellations: z.strictObject({
+      causes: z.array(z.strictObject({ cause: CancellationCause, orders: Count })),
+      reasons: z.array(z.strictObject({ cause: CancellationCause, reason: z.string(), orders: Count })).meta({
+        description: `The ${FUNNEL_REASONS_MAX} most frequent ones that were given`,
+      }),
+    }),
+    ...counted,
+  })
+  .meta({ id: 'Funnel' });
+export type Funnel = z.infer<typeof Funnel>;
+
+/** The longest range of durations, in hours. */
+export const DURATIONS_HOURS_MAX = 31 * 24;
+
+/** `analytics.durations`: orders that were paid, or shipped, in the hours that begin in the range. */
+export const GetDurations = z.strictObject({ ...range, ...after });
+export type GetDurations = z.infer<typeof GetDurations>;
+
+const DurationMs = Count.nullable();
+export const Duration = z
+  .strictObject({
+    orders: Count,
+    averageMs: DurationMs,
+    minMs: DurationMs,
+    p50Ms: DurationMs,
+    p95Ms: DurationMs,
+    p99Ms: DurationMs,
+    maxMs: DurationMs,
+  })
+  .meta({ id: 'Duration' });
+export type Duration = z.infer<typeof Duration>;
+
+/** How long it took from the placing of an order; quantiles within one percent, null when there is no order. */
+export const Durations = z
+  .strictObject({ ...range, toPay: Duration, toShip: Duration, ...counted })
+  .meta({ id: 'Durations' });
+export type Durations = z.infer<typeof Durations>;
+
+/** The longest range of the top products and customers, in days. */
+export const TOP_DAYS_MAX = 92;
+/** The most products or customers of one currency in one answer. */
+export const TOP_MAX = 100;
+
+/** `analytics.products` and `analytics.customers`: orders placed on the days that begin in the range. */
+export const GetTop = z.strictObject({
+  ...range,
+  currency: Currency.optional(),
+  limit: z.int().min(1).max(TOP_MAX),
+  ...after,
+});
+export type GetTop = z.infer<typeof GetTop>;
+
+export const TopProduct = z
+  .strictObject({ currency: Currency, sku: identifier(64), orders: Count, quantity: Count, amount: Amount })
+  .meta({ id: 'TopProduct' });
+export type TopProduct = z.infer<typeof TopProduct>;
+
+/** Of each currency, in alphabetical order, the products with the largest amounts; quantity × unit price, as placed. */
+export const TopProducts = z
+  .strictObject({ ...range, data: z.array(TopProduct), ...counted })
+  .meta({ id: 'TopProducts' });
+export type TopProducts = z.infer<typeof TopProducts>;
+
+export const TopCustomer = z
+  .strictObject({ currency: Currency, customerId: identifier(64), orders: Count, amount: Amount })
+  .meta({ id: 'TopCustomer' });
+export type TopCustomer = z.infer<typeof TopCustomer>;
+
+/** Of each currency, in alphabetical order, the customers with the largest totals of placed orders. */
+export const TopCustomers = z
+  .strictObject({ ...range, data: z.array(TopCustomer), ...counted })
+  .meta({ id: 'TopCustomers' });
+export type TopCustomers = z.infer<typeof TopCustomers>;
+
+/** `analytics.lag` */
+export const GetLag = z.strictObject({ ...after });
+export type GetLag = z.infer<typeof GetLag>;
+
+/** One partition of `order.events`. */
+export const PartitionLag = z
+  .strictObject({
+    partition: z.int().min(0),
+    endOffset: Count,
+    committedOffset: Count,
+    lag: Count,
+    oldestAgeMs: Count.nullable().meta({
+      description:
+        'For how long the oldest record that is not counted has been in the log, rounded up a little; null when there is none',
+    }),
+  })
+  .meta({ id: 'PartitionLag' });
+export type PartitionLag = z.infer<typeof PartitionLag>;
+
+/** What is in the log and not counted yet. */
+export const Lag = z
+  .strictObject({ lag: Count, oldestAgeMs: Count.nullable(), partitions: z.array(PartitionLag), ...counted })
+  .meta({ id: 'Lag' });
+export type Lag = z.infer<typeof Lag>;
+
+export const SummaryReply = reply('summary', Summary);
 export type SummaryReply = z.infer<typeof SummaryReply>;
-export const RevenueReply = z.discriminatedUnion('outcome', [
-  z.strictObject({ outcome: z.literal('counted'), revenue: Revenue }),
-  z.strictObject({ outcome: z.literal('behind'), position: Position }),
-  z.strictObject({ outcome: z.literal('too_large'), detail: z.string() }),
-]);
+export const RevenueReply = reply('revenue', Revenue);
 export type RevenueReply = z.infer<typeof RevenueReply>;
+export const FunnelReply = reply('funnel', Funnel);
+export type FunnelReply = z.infer<typeof FunnelReply>;
+export const DurationsReply = reply('durations', Durations);
+export type DurationsReply = z.infer<typeof DurationsReply>;
+export const ProductsReply = reply('products', TopProducts);
+export type ProductsReply = z.infer<typeof ProductsReply>;
+export const CustomersReply = reply('customers', TopCustomers);
+export type CustomersReply = z.infer<typeof CustomersReply>;
+export const LagReply = z.discriminatedUnion('outcome', [
+  ...reply('lag', Lag).options,
+  z.strictObject({ outcome: z.literal('log_away'), detail: z.string() }),
+]);
+export type LagReply = z.infer<typeof LagReply>;

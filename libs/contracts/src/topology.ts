@@ -12,7 +12,15 @@ export const ORDER_COMMANDS = {
 export const ORDER_QUERIES = { get: 'order.get', list: 'order.list', events: 'order.events' } as const;
 /** The operator's switch, which orders keeps: `set` is a command, `get` a query. */
 export const INTAKE = { get: 'intake.get', set: 'intake.set' } as const;
-export const ANALYTICS_QUERIES = { summary: 'analytics.summary', revenue: 'analytics.revenue' } as const;
+export const ANALYTICS_QUERIES = {
+  summary: 'analytics.summary',
+  revenue: 'analytics.revenue',
+  funnel: 'analytics.funnel',
+  durations: 'analytics.durations',
+  products: 'analytics.products',
+  customers: 'analytics.customers',
+  lag: 'analytics.lag',
+} as const;
 
 export const PROJECTION_QUERIES = { list: 'analytics.projections', rebuild: 'analytics.rebuild' } as const;
 

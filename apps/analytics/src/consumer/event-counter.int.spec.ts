@@ -8,7 +8,6 @@ import { Chain, firstOfSeveral, type TestEvent, type TestRecord } from '../order
 import { orderCounts } from '../projections/order-counts.ts';
 import type { Projection } from '../projections/projection.ts';
 import { PROJECTIONS } from '../projections/projections.ts';
-import { AnalyticsQueries } from '../queries/analytics-queries.ts';
 import { recount } from '../recount.testing.ts';
 import { EventCounter, PartitionStoppedError } from './event-counter.ts';
 import { PARKED_IN_WINDOW_MAX } from './parking.ts';
@@ -33,7 +32,7 @@ function logOf(records: readonly TestRecord[], partitions = 1): Partition[] {
 }
 
 async function summary() {
-  const queries = new AnalyticsQueries(database.pool, TOPIC, new Progress(database.pool, TOPIC));
+  const queries = database.queries();
   const reply = await queries.summary({ waitMsMax: 0 }, Infinity);
   if (reply.outcome !== 'counted') throw new Error(`The summary is ${reply.outcome}.`);
   return reply.summary;
@@ -333,7 +332,7 @@ describe('sums', () => {
     });
     const [log] = logOf(new Chain(1).records(Array.from({ length: 3_000 }, large))) as [Partition];
     await consume(log, 1_000);
-    const queries = new AnalyticsQueries(database.pool, TOPIC, new Progress(database.pool, TOPIC));
+    const queries = database.queries();
     expect(await queries.summary({ waitMsMax: 0 }, Infinity)).toEqual({
       outcome: 'too_large',
       detail: 'A sum passes 2^53 − 1: the gross revenue in EUR.',

@@ -3,11 +3,9 @@ import fc from 'fast-check';
 import { AnalyticsDatabase } from '../analytics-database.testing.ts';
 import { cancelled, histories, paid, placed, shipped } from '../histories.testing.ts';
 import { Chain, type TestEvent } from '../order-log.testing.ts';
-import { Progress } from '../checkpoints/progress.ts';
 import { orderCounts } from '../projections/order-counts.ts';
 import type { Projection } from '../projections/projection.ts';
 import { PROJECTIONS } from '../projections/projections.ts';
-import { AnalyticsQueries } from '../queries/analytics-queries.ts';
 import { ParkedRecords } from '../parked/parked-records.ts';
 import { recount } from '../recount.testing.ts';
 import { EventCounter } from './event-counter.ts';
@@ -31,7 +29,7 @@ const historyOf = (orderId: string, events: readonly TestEvent['event'][]): Test
   events.map((event, index) => ({ orderId, version: index + 1, at: new Date(AT + index * 1_000), event }));
 
 async function summary() {
-  const queries = new AnalyticsQueries(database.pool, TOPIC, new Progress(database.pool, TOPIC));
+  const queries = database.queries();
   const reply = await queries.summary({ waitMsMax: 0 }, Infinity);
   if (reply.outcome !== 'counted') throw new Error(`The summary is ${reply.outcome}.`);
   return reply.summary;

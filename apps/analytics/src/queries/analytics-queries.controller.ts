@@ -1,6 +1,20 @@
 import { Controller } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload, Transport } from '@nestjs/microservices';
-import { GetRevenue, GetSummary, type RevenueReply, type SummaryReply } from '@tandem/contracts/analytics-queries';
+import {
+  type CustomersReply,
+  type DurationsReply,
+  type FunnelReply,
+  GetDurations,
+  GetFunnel,
+  GetLag,
+  GetRevenue,
+  GetSummary,
+  GetTop,
+  type LagReply,
+  type ProductsReply,
+  type RevenueReply,
+  type SummaryReply,
+} from '@tandem/contracts/analytics-queries';
 import { ANALYTICS_QUERIES } from '@tandem/contracts/topology';
 import { RequestContext } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import { AnalyticsQueries } from './analytics-queries.ts';
@@ -17,5 +31,33 @@ export class AnalyticsQueriesController {
   @MessagePattern(ANALYTICS_QUERIES.revenue, Transport.RMQ)
   revenue(@Payload({ schema: GetRevenue }) query: GetRevenue, @Ctx() context: RequestContext): Promise<RevenueReply> {
     return this.queries.revenue(query, context.remainingMs());
+  }
+
+  @MessagePattern(ANALYTICS_QUERIES.funnel, Transport.RMQ)
+  funnel(@Payload({ schema: GetFunnel }) query: GetFunnel, @Ctx() context: RequestContext): Promise<FunnelReply> {
+    return this.queries.funnel(query, context.remainingMs());
+  }
+
+  @MessagePattern(ANALYTICS_QUERIES.durations, Transport.RMQ)
+  durations(
+    @Payload({ schema: GetDurations }) query: GetDurations,
+    @Ctx() context: RequestContext,
+  ): Promise<DurationsReply> {
+    return this.queries.durations(query, context.remainingMs());
+  }
+
+  @MessagePattern(ANALYTICS_QUERIES.products, Transport.RMQ)
+  products(@Payload({ schema: GetTop }) query: GetTop, @Ctx() context: RequestContext): Promise<ProductsReply> {
+    return this.queries.products(query, context.remainingMs());
+  }
+
+  @MessagePattern(ANALYTICS_QUERIES.customers, Transport.RMQ)
+  customers(@Payload({ schema: GetTop }) query: GetTop, @Ctx() context: RequestContext): Promise<CustomersReply> {
+    return this.queries.customers(query, context.remainingMs());
+  }
+
+  @MessagePattern(ANALYTICS_QUERIES.lag, Transport.RMQ)
+  lag(@Payload({ schema: GetLag }) query: GetLag, @Ctx() context: RequestContext): Promise<LagReply> {
+    return this.queries.lag(query, context.remainingMs());
   }
 }

@@ -8,7 +8,7 @@ import { Partition } from '../consumer/records.testing.ts';
 import { placed } from '../histories.testing.ts';
 import { Chain, type TestEvent } from '../order-log.testing.ts';
 import { PROJECTIONS } from '../projections/projections.ts';
-import { AnalyticsQueries } from './analytics-queries.ts';
+import type { AnalyticsQueries } from './analytics-queries.ts';
 
 const TOPIC = 'order.events';
 const PARTITIONS = 3;
@@ -28,7 +28,7 @@ const orders = (count: number): TestEvent[] =>
 function instance() {
   const progress = new Progress(database.pool, TOPIC);
   const counter = new EventCounter(database.pool, PROJECTIONS, () => progress.changed());
-  return { progress, counter, queries: new AnalyticsQueries(database.pool, TOPIC, progress) };
+  return { progress, counter, queries: database.queries(progress) };
 }
 
 async function summaryOf(queries: AnalyticsQueries): Promise<Summary> {

@@ -1,23 +1,43 @@
 import {
+  type CustomersReply,
+  DURATIONS_HOURS_MAX,
+  type DurationsReply,
+  FUNNEL_HOURS_MAX,
+  type FunnelReply,
+  type GetDurations,
+  type GetFunnel,
+  type GetLag,
   type GetRevenue,
   type GetSummary,
+  type GetTop,
+  type Lag,
+  type LagReply,
+  type ProductsReply,
   REVENUE_BUCKETS_MAX,
-  type Revenue,
   type RevenueReply,
-  type Summary,
   type SummaryReply,
+  TOP_DAYS_MAX,
 } from '@tandem/contracts/analytics-queries';
 import { transaction } from '@tandem/postgres/transaction';
 import type { Pool, PoolClient } from 'pg';
 import type { Progress } from '../checkpoints/progress.ts';
+import { readTopCustomers } from '../projections/customers.ts';
+import { readDurations } from '../projections/durations.ts';
+import { readFunnel } from '../projections/funnel.ts';
 import { readOrderCounts } from '../projections/order-counts.ts';
+import { readTopProducts } from '../projections/products.ts';
 import { PROJECTIONS } from '../projections/projections.ts';
-import { readRevenueByMinute } from '../projections/revenue-by-minute.ts';
+import { readRates } from '../projections/rates.ts';
+import { readRefunds } from '../projections/refunds.ts';
+import { readRevenueByTime } from '../projections/revenue-by-time.ts';
 import { readRevenueTotals } from '../projections/revenue-totals.ts';
+import { DAY_MS, HOUR_MS, MINUTE_MS } from '../projections/time-buckets.ts';
+import { LogAwayError, type LogEnds } from './log-ends.ts';
 import { TooLargeError, toSafeInteger } from './too-large.ts';
 
 type Behind = { outcome: 'behind'; position: number };
 type TooLarge = { outcome: 'too_large'; detail: string };
+type Counted<T> = { outcome: 'counted'; value: T & { position: number; parked: number } };
 
 /** Part of the wait is kept for the answer's way back: the caller gives up at its deadline. */
 const ANSWER_MS = 250;
@@ -29,42 +49,134 @@ const ANSWER_MS = 250;
 const BEGIN = `begin isolation level repeatable read read only;
   lock table ${PROJECTIONS.flatMap(({ tables }) => tables).join(', ')} in access share mode`;
 
-/** Answers from one snapshot: sums, parked and position of an answer belong together. */
+const BUCKET_MS = { minute: MINUTE_MS, hour: HOUR_MS, day: DAY_MS };
+
+/**
+ * Answers from one snapshot: sums, parked and position of an answer belong together. `remainingMs` is how long the caller
+ * will wait for the answer.
+ */
 export class AnalyticsQueries {
   readonly #pool: Pool;
   readonly #topic: string;
   readonly #progress: Progress;
+  readonly #logEnds: LogEnds;
 
-  constructor(pool: Pool, topic: string, progress: Progress) {
+  constructor(pool: Pool, topic: string, progress: Progress, logEnds: LogEnds) {
     this.#pool = pool;
     this.#topic = topic;
     this.#progress = progress;
+    this.#logEnds = logEnds;
   }
 
-  /** @param remainingMs how long the caller will wait for the answer. */
   async summary(query: GetSummary, remainingMs: number): Promise<SummaryReply> {
-    const read = async (client: PoolClient) => {
-      return { orders: await readOrderCounts(client), revenue: await readRevenueTotals(client) };
-    };
-    const answer = await this.#answer(query, remainingMs, read);
-    return answer.outcome === 'counted' ? { outcome: 'counted', summary: answer.value satisfies Summary } : answer;
+    const answer = await this.#answer(query, remainingMs, async (client) => ({
+      orders: await readOrderCounts(client),
+      revenue: await readRevenueTotals(client),
+      refunds: await readRefunds(client),
+      rates: await readRates(client),
+    }));
+    return answer.outcome === 'counted' ? { outcome: 'counted', summary: answer.value } : answer;
   }
 
-  /** @param remainingMs how long the caller will wait for the answer. */
   async revenue(query: GetRevenue, remainingMs: number): Promise<RevenueReply> {
     const { from, to, bucket } = query;
-    if (Date.parse(to) - Date.parse(from) > REVENUE_BUCKETS_MAX * 60_000)
-      return { outcome: 'too_large', detail: `The range spans more than ${REVENUE_BUCKETS_MAX} minutes.` };
-    const read = async (client: PoolClient) => ({ bucket, from, to, data: await readRevenueByMinute(client, query) });
-    const answer = await this.#answer(query, remainingMs, read);
-    return answer.outcome === 'counted' ? { outcome: 'counted', revenue: answer.value satisfies Revenue } : answer;
+    const answer = await this.#answer(query, remainingMs, async (client) => {
+      checkRange(query, BUCKET_MS[bucket], REVENUE_BUCKETS_MAX, `${bucket}s`);
+      return { bucket, from, to, data: await readRevenueByTime(client, query) };
+    });
+    return answer.outcome === 'counted' ? { outcome: 'counted', revenue: answer.value } : answer;
+  }
+
+  async funnel(query: GetFunnel, remainingMs: number): Promise<FunnelReply> {
+    const { from, to } = query;
+    const answer = await this.#answer(query, remainingMs, async (client) => {
+      checkRange(query, HOUR_MS, FUNNEL_HOURS_MAX, 'hours');
+      return { from, to, ...(await readFunnel(client, query)) };
+    });
+    return answer.outcome === 'counted' ? { outcome: 'counted', funnel: answer.value } : answer;
+  }
+
+  async durations(query: GetDurations, remainingMs: number): Promise<DurationsReply> {
+    const { from, to } = query;
+    const answer = await this.#answer(query, remainingMs, async (client) => {
+      checkRange(query, HOUR_MS, DURATIONS_HOURS_MAX, 'hours');
+      return { from, to, ...(await readDurations(client, query)) };
+    });
+    return answer.outcome === 'counted' ? { outcome: 'counted', durations: answer.value } : answer;
+  }
+
+  async products(query: GetTop, remainingMs: number): Promise<ProductsReply> {
+    const { from, to } = query;
+    const answer = await this.#answer(query, remainingMs, async (client) => {
+      checkRange(query, DAY_MS, TOP_DAYS_MAX, 'days');
+      return { from, to, data: await readTopProducts(client, query) };
+    });
+    return answer.outcome === 'counted' ? { outcome: 'counted', products: answer.value } : answer;
+  }
+
+  async customers(query: GetTop, remainingMs: number): Promise<CustomersReply> {
+    const { from, to } = query;
+    const answer = await this.#answer(query, remainingMs, async (client) => {
+      checkRange(query, DAY_MS, TOP_DAYS_MAX, 'days');
+      return { from, to, data: await readTopCustomers(client, query) };
+    });
+    return answer.outcome === 'counted' ? { outcome: 'counted', customers: answer.value } : answer;
+  }
+
+  async lag(query: GetLag, remainingMs: number): Promise<LagReply> {
+    try {
+      const answer = await this.#answer(query, remainingMs, async (client) => {
+        return { committed: await this.#committed(client) };
+      });
+      if (answer.outcome !== 'counted') return answer;
+      const { committed, ...counted } = answer.value;
+      // After the offsets, which never pass the ends.
+      const ends = await this.#logEnds.ends();
+      return { outcome: 'counted', lag: { ...(await this.#lagOf(ends, committed)), ...counted } };
+    } catch (error) {
+      if (error instanceof LogAwayError) return { outcome: 'log_away', detail: error.message };
+      throw error;
+    }
+  }
+
+  async #lagOf(
+    ends: ReadonlyMap<number, bigint>,
+    committed: ReadonlyMap<number, bigint>,
+  ): Promise<Pick<Lag, 'lag' | 'oldestAgeMs' | 'partitions'>> {
+    const offsets = [...ends].map(([partition, end]) => ({ partition, end, next: committed.get(partition) ?? 0n }));
+    const behind = offsets.filter(({ end, next }) => end > next);
+    const ages = await this.#logEnds.ages(new Map(behind.map(({ partition, next }) => [partition, next])));
+    const partitions = offsets.map(({ partition, end, next }) => ({
+      partition,
+      endOffset: Number(end),
+      committedOffset: Number(next),
+      // An offset past the end is of a log that was lost since: nothing of the new one is known to be counted.
+      lag: end > next ? Number(end - next) : 0,
+      oldestAgeMs: ages.get(partition) ?? null,
+    }));
+    partitions.sort((a, b) => a.partition - b.partition);
+    return {
+      lag: partitions.reduce((sum, { lag }) => sum + lag, 0),
+      oldestAgeMs: ages.size === 0 ? null : Math.max(...ages.values()),
+      partitions,
+    };
+  }
+
+  /** The next offset of each partition that was ever started. */
+  async #committed(client: PoolClient): Promise<Map<number, bigint>> {
+    const { rows } = await client.query<{ partition: number; next_offset: bigint }>({
+      name: 'read-committed',
+      text: 'select partition, next_offset from consumer_offsets where topic = $1',
+      values: [this.#topic],
+    });
+    return new Map(rows.map(({ partition, next_offset: next }) => [partition, next]));
   }
 
   async #answer<T>(
     { after, waitMsMax }: GetSummary,
     remainingMs: number,
     read: (client: PoolClient) => Promise<T>,
-  ): Promise<{ outcome: 'counted'; value: T & { position: number; parked: number } } | Behind | TooLarge> {
+  ): Promise<Counted<T> | Behind | TooLarge> {
     if (after !== undefined) await this.#progress.waitFor(BigInt(after), Math.min(waitMsMax, remainingMs - ANSWER_MS));
     try {
       return await transaction(
@@ -92,4 +204,10 @@ export class AnalyticsQueries {
     });
     return toSafeInteger(rows[0]?.parked ?? '0', 'the number of parked events');
   }
+}
+
+/** The gateway refuses such a range before it asks; whoever else asks is told here. @throws TooLargeError */
+function checkRange({ from, to }: { from: string; to: string }, lengthMs: number, most: number, units: string): void {
+  if (Date.parse(to) - Date.parse(from) > most * lengthMs)
+    throw new TooLargeError(`The range spans more than ${most} ${units}.`);
 }
