@@ -154,7 +154,10 @@ const PASSING = new Set([
   ...['id', 'orderId', 'paymentId', 'position', 'requestId', 'revision', 'rebuild'],
   ...['placedAt', 'deliveredAt', 'requestedAt', 'since', 'time', 'at', 'parkedAt', 'source'],
 ]);
-const COUNTED = new Set(['orders', 'revenue', 'data', 'parked']);
+const COUNTED = new Set([
+  ...['orders', 'revenue', 'refunds', 'rates', 'cancellations', 'toPay', 'toShip', 'data', 'parked'],
+  ...['lag', 'partitions'],
+]);
 
 /** The body without what passes: of those fields, only that they are there and of which type. */
 function likeExample(body: unknown): unknown {
@@ -167,6 +170,8 @@ function likeExample(body: unknown): unknown {
     Object.entries(body).map(([name, value]) => {
       // There may be more, of other tests.
       if (name === 'nextCursor') return [name, 'a cursor or null'];
+      // Null when nothing waits to be counted.
+      if (name === 'oldestAgeMs') return [name, 'an age or null'];
       if (PASSING.has(name) || (isCount && COUNTED.has(name))) return [name, typeof value];
       return [name, likeExample(value)];
     }),

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { connect as connectTcp, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { RevenueReply, SummaryReply } from '@tandem/contracts/analytics-queries';
+import { LagReply, RevenueReply, SummaryReply } from '@tandem/contracts/analytics-queries';
 import { CancelOrderMessage, CommandReply, PlaceOrderMessage } from '@tandem/contracts/order-commands';
 import {
   GetOrder,
@@ -316,6 +316,8 @@ describe('analytics', () => {
   const summary = {
     orders: { placed: 1, paid: 0, shipped: 0, delivered: 0, cancelled: 0 },
     revenue: [{ currency: 'EUR', placedAmount: 2500, averageOrder: 2500, gross: 0, refunded: 0, net: 0 }],
+    refunds: [],
+    rates: { asOf: null, last: [] },
     position: 7,
     parked: 0,
   };
@@ -343,6 +345,15 @@ describe('analytics', () => {
     answer(ANALYTICS_QUERIES.revenue, () => RevenueReply.parse({ outcome: 'too_large', detail }));
     const problem = await problemOf(await fetch(`${url}/v1/analytics/revenue`));
     expect(problem).toMatchObject({ status: 500, code: 'sum_too_large', detail });
+  });
+});
+
+describe('the lag', () => {
+  it('is 503 while Kafka is away', async () => {
+    answer(ANALYTICS_QUERIES.lag, () => LagReply.parse({ outcome: 'log_away', detail: 'Kafka could not be asked' }));
+    const response = await fetch(`${url}/v1/analytics/lag`);
+    expect(response.headers.get('retry-after')).toBe('1');
+    expect(await problemOf(response)).toMatchObject({ status: 503, code: 'unavailable' });
   });
 });
 

@@ -1,7 +1,16 @@
 import { REVENUE_BUCKETS_MAX } from '@tandem/contracts/analytics-queries';
-import { minutesOf, RevenueParameters, SummaryParameters } from './analytics-parameters.ts';
+import {
+  FUNNEL_RANGE,
+  rangeIn,
+  REVENUE_RANGE,
+  RevenueParameters,
+  SummaryParameters,
+  TOP_RANGE,
+  TopParameters,
+} from './analytics-parameters.ts';
 
 const NOW = Date.parse('2026-01-01T12:34:56.789Z');
+const minutesOf = (range: { from?: string; to?: string }, nowMs: number) => rangeIn(REVENUE_RANGE.minute, range, nowMs);
 
 describe('the range of revenue', () => {
   it('is the last hour, the running minute included, when nothing is said', () => {
@@ -31,6 +40,7 @@ describe('the range of revenue', () => {
     [{ from: '2026-01-01T00:00:00Z', to: '2026-01-01T00:00:00Z' }, 'to'],
     [{ from: '2026-01-02T00:00:00Z' }, 'from'],
     [{ to: '0000-01-01T00:00:00Z' }, 'from'],
+    [{ to: '0000-06-01T00:00:00Z' }, 'from'],
     [{ to: '9999-12-31T23:59:59-12:00', from: '9999-12-31T23:00:00Z' }, 'to'],
   ])('%j is refused, naming %s', (range, parameter) => {
     expect(() => minutesOf(range, NOW)).toThrow(new RegExp(`^${parameter} `));
@@ -42,6 +52,30 @@ describe('the range of revenue', () => {
       expect(RevenueParameters.safeParse({ from }).success).toBe(false);
     },
   );
+});
+
+describe('the ranges of other answers', () => {
+  it.each([
+    ['hour', REVENUE_RANGE.hour, '2025-12-31T13:00:00.000Z', '2026-01-01T13:00:00.000Z'],
+    ['day', REVENUE_RANGE.day, '2025-12-03T00:00:00.000Z', '2026-01-02T00:00:00.000Z'],
+    ['hour of the funnel', FUNNEL_RANGE, '2025-12-31T13:00:00.000Z', '2026-01-01T13:00:00.000Z'],
+    ['day of the tops', TOP_RANGE, '2025-12-26T00:00:00.000Z', '2026-01-02T00:00:00.000Z'],
+  ])('are whole, the running %s included', (_name, unit, from, to) => {
+    expect(rangeIn(unit, {}, NOW)).toEqual({ from, to });
+  });
+
+  it('are as long as one answer takes, and no longer', () => {
+    const from = '2026-01-01T00:00:00Z';
+    expect(() => rangeIn(TOP_RANGE, { from, to: '2026-04-03T00:00:00Z' }, NOW)).not.toThrow();
+    expect(() => rangeIn(TOP_RANGE, { from, to: '2026-04-03T00:00:01Z' }, NOW)).toThrow('a range of 93 days');
+  });
+});
+
+describe('limit', () => {
+  it('is 10 unless given', () => expect(TopParameters.parse({})).toEqual({ limit: 10 }));
+  it.each(['0', '101', '1.5', 'all', ''])('%j is none', (limit) => {
+    expect(TopParameters.safeParse({ limit }).success).toBe(false);
+  });
 });
 
 describe('after', () => {
