@@ -3,7 +3,14 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { GetRevenue, GetSummary, RevenueReply, SummaryReply } from '@tandem/contracts/analytics-queries';
+import type {
+  GetLag,
+  GetRevenue,
+  GetSummary,
+  LagReply,
+  RevenueReply,
+  SummaryReply,
+} from '@tandem/contracts/analytics-queries';
 import { ANALYTICS_QUERIES } from '@tandem/contracts/topology';
 import type { HealthReport } from '@tandem/telemetry/health';
 import { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
@@ -67,10 +74,12 @@ async function start(): Promise<NestFastifyApplication> {
 
 const getSummary = (query: Partial<GetSummary> = {}) =>
   client.request<SummaryReply>(ANALYTICS_QUERIES.summary, { waitMsMax: 15_000, ...query });
+const getLag = (query: Partial<GetLag> = {}) =>
+  client.request<LagReply>(ANALYTICS_QUERIES.lag, { waitMsMax: 15_000, ...query });
 const getRevenue = (query: Partial<GetRevenue>) =>
   client.request<RevenueReply>(ANALYTICS_QUERIES.revenue, {
     from: '2026-01-01T00:00:00.000Z',
-    to: '2026-01-01T12:00:00.000Z',
+    to: '2026-01-02T00:00:00.000Z',
     bucket: 'minute',
     waitMsMax: 15_000,
     ...query,
@@ -120,7 +129,14 @@ describe('the summary', () => {
     const orders = { placed: 0, paid: 0, shipped: 0, delivered: 0, cancelled: 0 };
     expect(await getSummary()).toEqual({
       outcome: 'counted',
-      summary: { orders, revenue: [], position: 0, parked: 0 },
+      summary: {
+        orders,
+        revenue: [],
+        refunds: [],
+        rates: { asOf: null, last: expect.any(Array) },
+        position: 0,
+        parked: 0,
+      },
     });
   });
 
@@ -130,6 +146,54 @@ describe('the summary', () => {
       code: 'invalid_message',
       issues: [{ path: ['after'] }],
     });
+  });
+});
+
+describe('the lag', () => {
+  it('is nothing once all is counted, and says where each partition stands', async () => {
+    await start();
+    await log.publish(someHistories(50, 5));
+    const ends = await log.endOffsets();
+    const reply = await getLag({ after: Number(log.chain.position) });
+    expect(reply).toEqual({
+      outcome: 'counted',
+      lag: {
+        lag: 0,
+        oldestAgeMs: null,
+        partitions: ends.map((end, partition) => {
+          return { partition, endOffset: Number(end), committedOffset: Number(end), lag: 0, oldestAgeMs: null };
+        }),
+        position: Number(log.chain.position),
+        parked: 0,
+      },
+    });
+  });
+
+  it('grows behind a record that is not counted, and tells for how long that has been waiting', async () => {
+    const app = await start();
+    await ready(app);
+    await log.publish(someHistories(20, 6));
+    await getLag({ after: Number(log.chain.position) });
+    // What does not continue the chain is not counted, nor what comes after it.
+    const records = log.chain.records(someHistories(60, 7));
+    const lost = records.findIndex(({ partition }) => partition === records.at(-1)?.partition);
+    const sentAt = Date.now();
+    await log.send(records.toSpliced(lost, 1));
+    const partition = records[lost]?.partition as number;
+    const waiting = records.filter((record) => record.partition === partition).length - 1;
+    const answer = await eventually(async () => {
+      const reply = await getLag();
+      if (reply.outcome !== 'counted') throw new Error(`The lag is ${reply.outcome}.`);
+      expect(reply.lag.partitions.filter(({ lag }) => lag > 0)).toMatchObject([{ partition }]);
+      return reply.lag;
+    });
+    expect(answer.lag).toBeGreaterThanOrEqual(waiting);
+    expect(answer.oldestAgeMs).toBe(answer.partitions[partition]?.oldestAgeMs);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const later = await getLag();
+    const ageMs = later.outcome === 'counted' ? later.lag.oldestAgeMs : null;
+    expect(ageMs).toBeGreaterThanOrEqual(1_000);
+    expect(ageMs).toBeLessThanOrEqual((Date.now() - sentAt) * 1.02 + 100);
   });
 });
 

@@ -162,11 +162,11 @@ export class AnalyticsQueries {
     };
   }
 
-  /** The next offset of each partition that was ever started. */
+  /** Up to where each partition that was ever started is counted: while it is searched, up to its gap. */
   async #committed(client: PoolClient): Promise<Map<number, bigint>> {
     const { rows } = await client.query<{ partition: number; next_offset: bigint }>({
       name: 'read-committed',
-      text: 'select partition, next_offset from consumer_offsets where topic = $1',
+      text: 'select partition, coalesce(gap_offset, next_offset) as next_offset from consumer_offsets where topic = $1',
       values: [this.#topic],
     });
     return new Map(rows.map(({ partition, next_offset: next }) => [partition, next]));
