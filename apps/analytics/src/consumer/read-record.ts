@@ -4,6 +4,7 @@ import type { OrderEvent } from '@tandem/contracts/order-events';
 import { EVENT_BYTES_MAX } from '@tandem/contracts/topology';
 import type { KafkaRecord } from '@tandem/transports/kafka/kafka-batch';
 import { z } from 'zod';
+import { isUsualData, usualHeaders } from './usual-record.ts';
 
 /** An event as projections see it. */
 export interface CountedEvent {
@@ -35,9 +36,13 @@ const EARLIEST_MS = Date.parse('0001-01-01T00:00:00.000Z');
 
 /** Reads one record of `order.events`, of whatever version. Never throws: what cannot be read is a reading too. */
 export function readRecord(record: KafkaRecord, versions = ORDER_EVENT_VERSIONS): Reading {
-  const headers = EventHeaders.safeParse(record.headers);
-  if (!headers.success) return unlessPlaced(record, `its headers are not those of an event: ${summary(headers.error)}`);
-  const { position, prev, epoch, version, ce_subject: orderId, ce_type: type, ce_time: time } = headers.data;
+  let headers: ReturnType<typeof usualHeaders> = usualHeaders(record);
+  if (headers === undefined) {
+    const parsed = EventHeaders.safeParse(record.headers);
+    if (!parsed.success) return unlessPlaced(record, `its headers are not those of an event: ${summary(parsed.error)}`);
+    headers = parsed.data;
+  }
+  const { position, prev, epoch, version, ce_subject: orderId, ce_type: type, ce_time: time } = headers;
   const place = { position, prev, epoch };
   const unreadable = (reason: string): Reading => ({ kind: 'unreadable', place, orderId, reason });
 
@@ -49,15 +54,18 @@ export function readRecord(record: KafkaRecord, versions = ORDER_EVENT_VERSIONS)
   if (at.getTime() < EARLIEST_MS) return unreadable(`its time ${time} lies before the year 1`);
   if (record.value === null) return unreadable('it has no value');
   if (record.value.length > EVENT_BYTES_MAX) return unreadable(`its value takes more than ${EVENT_BYTES_MAX} bytes`);
-  let json: unknown;
+  let data: unknown;
   try {
-    json = JSON.parse(record.value.toString());
+    data = JSON.parse(record.value.toString());
   } catch (error) {
     return unreadable(`its value is not JSON: ${(error as Error).message}`);
   }
-  const data = schema.safeParse(json);
-  if (!data.success) return unreadable(`its value is not the data of ${type}: ${summary(data.error)}`);
-  const event = versions.upcast(type, data.data, { orderId, version, at });
+  if (!isUsualData(type, data)) {
+    const parsed = schema.safeParse(data);
+    if (!parsed.success) return unreadable(`its value is not the data of ${type}: ${summary(parsed.error)}`);
+    data = parsed.data;
+  }
+  const event = versions.upcast(type, data, { orderId, version, at });
   return { kind: 'event', place, event: { position, orderId, version, at, event } };
 }
 
