@@ -26,13 +26,15 @@ describe('the README', () => {
         .filter((line) => line.startsWith('{'))
         .map((line) => JSON.parse(line));
       const order = JSON.parse(readFileSync(join(folder, 'order.json'), 'utf8'));
-      const [read, page, history, summary, revenue, paused, resumed, cancelled, refusal] = answers;
+      const [read, page, history, summary, revenue, products, lag, paused, resumed, cancelled, refusal] = answers;
       expect(order).toMatchObject({ status: 'placed', total: 2990 });
       expect(read).toEqual(order);
       expect(page.data[0]).toEqual(order);
       expect(history.data).toMatchObject([{ type: 'order.placed.v1', orderId: order.id }]);
       expect(summary.position).toBeGreaterThanOrEqual(order.position);
       expect(revenue.data.length).toBeGreaterThan(0);
+      expect(products.data).toContainEqual(expect.objectContaining({ currency: 'EUR' }));
+      expect(lag.partitions).toHaveLength(6);
       expect([paused, resumed]).toMatchObject([{ paused: true }, { paused: false }]);
       expect(cancelled).toMatchObject({ id: order.id, status: 'cancelled', version: 2 });
       const shown = JSON.parse(/```json\n([\s\S]*?)```/.exec(readme)?.[1] ?? '');
