@@ -253,8 +253,13 @@ describe('a parameter that is malformed', () => {
     ['/v1/analytics/summary', 'after', '-1'],
     ['/v1/analytics/summary', 'since', '1'],
     ['/v1/analytics/revenue', 'from', 'yesterday'],
-    ['/v1/analytics/revenue', 'bucket', 'hour'],
+    ['/v1/analytics/revenue', 'bucket', 'week'],
     ['/v1/analytics/revenue', 'currency', 'EURO'],
+    ['/v1/analytics/funnel', 'to', '2026-01-01'],
+    ['/v1/analytics/durations', 'bucket', 'hour'],
+    ['/v1/analytics/products', 'limit', '0'],
+    ['/v1/analytics/customers', 'currency', 'euro'],
+    ['/v1/analytics/lag', 'after', '1.5'],
   ])('%s?%s=%s', async (path, parameter, value) => {
     expectProblem(await get(path, { [parameter]: value }), 400, 'invalid_request', { parameter });
   });
