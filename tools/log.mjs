@@ -1,0 +1,213 @@
+// @ts-check
+// `npm run log`: the log in your hands. Prints what lies in a topic, as lines or as JSON.
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs, styleText } from 'node:util';
+import { fail } from './failure.mjs';
+import { folder } from './folder.mjs';
+import { loadDotEnv, namespaceOf } from './options.mjs';
+import { onRepositoryNode, packagesMissing } from './packages.mjs';
+import { StepFailed } from './steps.mjs';
+
+const USAGE = `npm run log -- [--topic order.events] [where to begin] [what to show] [--follow] [--json]
+
+Where to begin (at the end of the log, unless said; what is not followed ends there):
+  --from-beginning      with the first record
+  --offset N            with this offset of each partition, or of --partition
+  --time 2026-01-01T00:00:00Z   with the first record of that time or later
+What to show:
+  --order ID            one order's records, read from its partition only; from the beginning, unless said
+  --partition N         one partition only
+  --filter NAME=VALUE   where type, key, id or a header is that; may be given several times
+  --follow              goes on with what comes, until Ctrl-C
+  --json                one JSON object a line, with all headers
+
+npm run log -- --from-beginning --filter type=order.placed`;
+
+const NAMES = /** @type {const} */ ({ type: 'ce_type', id: 'ce_id', order: 'ce_subject', time: 'ce_time' });
+const text = { type: /** @type {const} */ ('string') };
+const flag = { type: /** @type {const} */ ('boolean') };
+
+/** @typedef {{ offset: bigint, key: string | null, value: Buffer | null, headers: Record<string, string>, timestamp: Date }} LogRecord */
+/** @typedef {ReturnType<typeof readArguments>} Values */
+
+// Whoever reads has enough: `npm run log | head`.
+process.stdout.on('error', (error) => {
+  if (/** @type {NodeJS.ErrnoException} */ (error).code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+try {
+  const missing = packagesMissing();
+  if (missing) throw new StepFailed(`The packages are not installed (${missing}). npm start installs them.`);
+  if (await onRepositoryNode()) await main(process.argv.slice(2));
+} catch (error) {
+  fail(error);
+}
+
+/** @param {string[]} args */
+async function main(args) {
+  const values = readArguments(args);
+  if (values.help) return console.log(USAGE);
+  const filters = (values.filter ?? []).map(readFilter);
+  // What `npm start` found, unless the environment says otherwise.
+  if (existsSync(join(folder, 'env'))) process.loadEnvFile(join(folder, 'env'));
+  loadDotEnv();
+  const namespace = namespaceOf(process.env);
+  const topic = namespace === '' ? values.topic : `${namespace}.${values.topic}`;
+  const brokers = (process.env['KAFKA_BROKERS'] ?? '127.0.0.1:9092').split(',');
+  const { from, to } = await range(brokers, topic, values);
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort());
+  process.once('SIGTERM', () => stop.abort());
+  await import(new URL('ts-hooks.mjs', import.meta.url).href);
+  const { readLog } = await import(new URL('../libs/transports/src/kafka/read-log.ts', import.meta.url).href);
+  await readLog({
+    brokers,
+    clientId: 'tandem-log',
+    groupId: `${namespace === '' ? '' : `${namespace}.`}log.${randomUUID()}`,
+    topic,
+    from,
+    ...(values.follow ? {} : { to }),
+    signal: stop.signal,
+    /** @param {{ partition: number, records: LogRecord[] }} batch */
+    onBatch: async ({ partition, records }) => {
+      const shown = records.filter(
+        (record) =>
+          (values.order === undefined || record.key === values.order) && filters.every((matches) => matches(record)),
+      );
+      if (shown.length === 0) return;
+      const lines = shown.map((record) => (values.json ? json(partition, record) : line(partition, record)));
+      if (!process.stdout.write(`${lines.join('\n')}\n`))
+        await new Promise((resolve) => process.stdout.once('drain', resolve));
+    },
+  });
+}
+
+/** @param {string[]} args */
+function readArguments(args) {
+  try {
+    const { values } = parseArgs({
+      args,
+      options: {
+        topic: { ...text, default: 'order.events' },
+        'from-beginning': flag,
+        offset: text,
+        time: text,
+        order: text,
+        partition: text,
+        filter: { ...text, multiple: true },
+        follow: flag,
+        json: flag,
+        help: { ...flag, short: 'h' },
+      },
+    });
+    const begins = ['from-beginning', 'offset', 'time'].filter((name) => name in values);
+    if (begins.length > 1) throw new Error(`--${begins.join(' and --')} cannot both say where to begin.`);
+    for (const name of /** @type {const} */ (['offset', 'partition']))
+      if (values[name] !== undefined && !/^\d{1,18}$/.test(values[name]))
+        throw new Error(`--${name} takes a number; not ${values[name]}`);
+    if (values.time !== undefined && Number.isNaN(Date.parse(values.time)))
+      throw new Error(`--time takes a time such as 2026-01-01T00:00:00Z; not ${values.time}`);
+    return values;
+  } catch (error) {
+    throw new StepFailed(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+  }
+}
+
+/** `type=order.placed` means every version of it. @param {string} filter @returns {(record: LogRecord) => boolean} */
+function readFilter(filter) {
+  const [, name = '', value = ''] = /^([^=]+)=(.*)$/s.exec(filter) ?? [];
+  if (name === '') throw new StepFailed(`--filter takes NAME=VALUE; not ${filter}\n\n${USAGE}`);
+  if (name === 'key') return ({ key }) => key === value;
+  const header = Object.hasOwn(NAMES, name) ? NAMES[/** @type {keyof typeof NAMES} */ (name)] : name;
+  return ({ headers }) => {
+    const found = headers[header];
+    return found === value || (name === 'type' && found?.replace(/\.v\d+$/, '') === value);
+  };
+}
+
+/**
+ * Where each partition begins and ends.
+ *
+ * @param {string[]} brokers @param {string} topic @param {Values} values
+ * @returns {Promise<{ from: Map<number, bigint>, to: Map<number, bigint> }>}
+ */
+async function range(brokers, topic, values) {
+  const { client } = await import('./servers/kafka.mjs');
+  const admin = client(brokers.join(',')).admin();
+  try {
+    await admin.connect().catch((error) => {
+      throw new StepFailed(
+        `Kafka does not answer at ${brokers.join(', ')}: npm start, or set KAFKA_BROKERS`,
+        error.message,
+      );
+    });
+    const offsets = await admin.fetchTopicOffsets(topic).catch(async () => {
+      const names = (await admin.listTopics()).filter((name) => !name.startsWith('__')).sort();
+      throw new StepFailed(
+        `There is no topic ${topic}. There are: ${names.join(', ') || 'none'}`,
+        'NAMESPACE is its prefix.',
+      );
+    });
+    const times = values.time ? await admin.fetchTopicOffsetsByTimestamp(topic, Date.parse(values.time)) : [];
+    const wanted =
+      values.order !== undefined
+        ? await partitionOf(values.order, offsets.length)
+        : values.partition !== undefined
+          ? Number(values.partition)
+          : undefined;
+    const from = new Map();
+    const to = new Map();
+    for (const { partition, low, high } of offsets) {
+      if (wanted !== undefined && partition !== wanted) continue;
+      const time = times.find((one) => one.partition === partition)?.offset;
+      const asked = values.offset ?? (time === '-1' ? high : time);
+      const begins = values['from-beginning'] || values.order !== undefined ? low : high;
+      const start = BigInt(asked ?? begins);
+      from.set(partition, start < BigInt(low) ? BigInt(low) : start > BigInt(high) ? BigInt(high) : start);
+      to.set(partition, BigInt(high));
+    }
+    if (from.size === 0) throw new StepFailed(`${topic} has no partition ${wanted}: it has ${offsets.length}.`);
+    return { from, to };
+  } finally {
+    await admin.disconnect().catch(() => undefined);
+  }
+}
+
+/** Kafka's own partition of a key. @param {string} key @param {number} partitions */
+async function partitionOf(key, partitions) {
+  const { Partitioners } = (await import('kafkajs')).default;
+  const partitionMetadata = Array.from({ length: partitions }, (_, partitionId) => {
+    return { partitionId, partitionErrorCode: 0, leader: 0, replicas: [], isr: [] };
+  });
+  return Partitioners.DefaultPartitioner()({ topic: '', partitionMetadata, message: { key, value: null } });
+}
+
+/** @param {number} partition @param {LogRecord} record */
+function line(partition, { offset, key, value, headers, timestamp }) {
+  // A stranger's record may hold anything, the escape codes of a terminal too.
+  const plain = (/** @type {string | undefined | null} */ part) => (part ?? '-').replaceAll(/\p{Cc}/gu, '\uFFFD');
+  const place = styleText('dim', `${partition}@${offset}`, { stream: process.stdout });
+  const type = styleText('cyan', plain(headers['ce_type']), { stream: process.stdout });
+  return [place, plain(key), type, plain(headers['ce_time'] ?? timestamp.toISOString()), plain(value?.toString())].join(
+    '  ',
+  );
+}
+
+/** @param {number} partition @param {LogRecord} record */
+function json(partition, { offset, key, value, headers, timestamp }) {
+  const [type, time] = [headers['ce_type'] ?? null, headers['ce_time'] ?? timestamp.toISOString()];
+  return JSON.stringify({ partition, offset: `${offset}`, key, type, time, headers, value: parsed(value) });
+}
+
+/** @param {Buffer | null} value */
+function parsed(value) {
+  if (value === null) return null;
+  try {
+    return JSON.parse(value.toString());
+  } catch {
+    return value.toString();
+  }
+}
