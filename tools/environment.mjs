@@ -10,10 +10,12 @@ import { dirname } from 'node:path';
  * @returns {Record<string, string>}
  */
 export function environment(servers, namespace, services) {
+  const provider = services.find((one) => one.variable === 'PROVIDER_PORT');
   return Object.fromEntries([
     ...servers.map(({ variable, address }) => [variable, address]),
     ['NAMESPACE', namespace],
     ...services.map(({ variable, port }) => [variable, `${port}`]),
+    ...(provider === undefined ? [] : [['PROVIDER_URL', `http://127.0.0.1:${provider.port}`]]),
   ]);
 }
 

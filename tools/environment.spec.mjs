@@ -25,6 +25,11 @@ describe('the file of variables', () => {
       environment([{ variable: 'KAFKA_BROKERS', address: 'a:1,b:2' }], '', [{ variable: 'ORDERS_PORT', port: 3001 }]),
     ).toEqual({ KAFKA_BROKERS: 'a:1,b:2', NAMESPACE: '', ORDERS_PORT: '3001' });
   });
+
+  it('tells payments where its provider is', () => {
+    const variables = environment([], '', [{ variable: 'PROVIDER_PORT', port: 4004 }]);
+    expect(variables).toMatchObject({ PROVIDER_PORT: '4004', PROVIDER_URL: 'http://127.0.0.1:4004' });
+  });
 });
 
 describe('.env.example', () => {

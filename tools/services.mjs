@@ -27,6 +27,8 @@ export function services(env) {
     { name: 'orders', variable: 'ORDERS_PORT', port: 3001 },
     { name: 'payments', variable: 'PAYMENTS_PORT', port: 3002 },
     { name: 'analytics', variable: 'ANALYTICS_PORT', port: 3003 },
+    // Stands for somebody else's: payments are asked of it in development and tests.
+    { name: 'provider', variable: 'PROVIDER_PORT', port: 3004 },
   ];
   return all
     .filter(({ name }) => existsSync(join(folderOf(name), 'src', 'main.ts')))

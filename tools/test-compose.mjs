@@ -28,7 +28,16 @@ const STOP_TIMEOUT_MS = 120_000;
 const REQUEST_TIMEOUT_MS = 15_000;
 
 /** What a graceful stop exits with; a Java machine that was asked to end says 128 + SIGTERM. */
-const GRACEFUL = { gateway: 0, orders: 0, analytics: 0, postgres: 0, rabbitmq: 0, kafka: 143 };
+const GRACEFUL = {
+  gateway: 0,
+  orders: 0,
+  payments: 0,
+  analytics: 0,
+  provider: 0,
+  postgres: 0,
+  rabbitmq: 0,
+  kafka: 143,
+};
 
 // Named by process, so that a later run finds what a killed one has left.
 const projects = projectOf('e2e-');
@@ -246,7 +255,7 @@ async function stopGracefully(compose) {
 
 /** What the services said last, for whoever has to find out why. @param {Compose} compose */
 async function showLogs(compose) {
-  const programs = ['orders-setup', 'analytics-setup', 'orders', 'analytics', 'gateway'];
+  const programs = ['orders-setup', 'analytics-setup', 'payments-setup', 'orders', 'payments', 'analytics', 'gateway'];
   const last = await compose(['logs', '--no-color', '--tail', '15', ...programs], {
     timeoutMs: 30_000,
   }).catch(() => []);

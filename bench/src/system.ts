@@ -46,8 +46,14 @@ export class Systems {
   }
 
   environment(suffix: string): Environment {
-    // A table that was filled beforehand holds orders of long ago: ten years keep the deadline of their payments out of it.
-    return { ...this.servers, NAMESPACE: this.names(suffix).namespace, PAYMENT_DEADLINE_MS: '315360000000' };
+    return {
+      ...this.servers,
+      NAMESPACE: this.names(suffix).namespace,
+      // A table that was filled beforehand holds orders of long ago: ten years keep the deadline of their payments out of it.
+      PAYMENT_DEADLINE_MS: '315360000000',
+      // Nobody is there to be paid: jobs would only pile up.
+      ORDERS_JOBS: 'off',
+    };
   }
 
   database(suffix: string, service: 'orders' | 'analytics' = 'orders'): string {
@@ -63,7 +69,7 @@ export class Systems {
   /** Starts a service of Tandem and waits until it is ready. */
   async service(
     suffix: string,
-    service: 'gateway' | 'orders' | 'analytics',
+    service: 'gateway' | 'orders' | 'analytics' | 'payments' | 'provider',
     more: Environment = {},
   ): Promise<{ running: Running; url: string }> {
     const [port] = await freePorts(1);

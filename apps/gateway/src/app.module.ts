@@ -41,10 +41,11 @@ export class Gateway {
     const commands = client(queues.orderCommands);
     const queries = client(queues.orderQueries);
     const analytics = client(queues.analyticsQueries);
-    this.#clients = [commands, queries, analytics];
+    const payments = client(queues.paymentsQueries);
+    this.#clients = [commands, queries, analytics, payments];
     this.orders = new OrdersClient(commands, queries);
     this.analytics = new AnalyticsClient(analytics, config.AFTER_WAIT_MS);
-    this.parked = new ParkedClient({ orders: queries, analytics });
+    this.parked = new ParkedClient({ orders: queries, analytics, payments });
     this.projections = new ProjectionsClient(analytics);
     this.operator = new OperatorClient(commands, queries);
     this.intake = new IntakeState({

@@ -71,6 +71,7 @@ beforeAll(async () => {
       names.queues.analyticsQueries,
       [...Object.values(ANALYTICS_QUERIES), ...Object.values(parkedPatterns('analytics'))],
     ],
+    [names.queues.paymentsQueries, Object.values(parkedPatterns('payments'))],
   ] as const) {
     const server = new RabbitMqServer({ url: RABBITMQ_URL, queue, name: queue, prefetchCount: 64 });
     for (const pattern of patterns)

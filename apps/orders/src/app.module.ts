@@ -1,10 +1,12 @@
 import { Module, type DynamicModule } from '@nestjs/common';
+import { paymentJobsTopology } from '@tandem/contracts/payment-jobs';
 import { topology, type Topology } from '@tandem/contracts/topology';
 import { databaseUrl } from '@tandem/postgres/database';
 import { createPool } from '@tandem/postgres/pool';
 import { Health, type Check } from '@tandem/telemetry/health';
 import { HealthController } from '@tandem/telemetry/health.controller';
 import type { Logger } from '@tandem/telemetry/logger';
+import { JobPublisher } from '@tandem/transports/rabbitmq/job-publisher';
 import { Parked, parkedController } from '@tandem/transports/rabbitmq/parked.controller';
 import { ParkedMessages } from '@tandem/transports/rabbitmq/parked-messages';
 import { FanoutPublisher } from '@tandem/transports/rabbitmq/fanout';
@@ -14,7 +16,8 @@ import type { Config } from './config.ts';
 import { kafkaOf } from './followers/kafka-client.ts';
 import { PaymentDeadlines } from './deadlines/payment-deadlines.ts';
 import { GroupCommit } from './event-store/group-commit.ts';
-import { Relay } from './followers/relay.ts';
+import { PAYMENT_JOBS_FOLLOWER, PaymentJobs } from './followers/payment-jobs.ts';
+import { FOLLOWER, Relay } from './followers/relay.ts';
 import { CommandHandler } from './order/command-handler.ts';
 import { IntakeSwitch } from './operator/intake-switch.ts';
 import { OperatorController } from './operator/operator.controller.ts';
@@ -30,6 +33,9 @@ export class Orders {
   readonly commandPool: Pool;
   readonly queryPool: Pool;
   readonly relay: Relay;
+  /** Undefined where jobs are left to other instances. */
+  readonly jobs: PaymentJobs | undefined;
+  readonly #jobPublisher: JobPublisher | undefined;
   readonly commits: GroupCommit;
   readonly deadlines: PaymentDeadlines;
   readonly everyGateway: FanoutPublisher;
@@ -82,12 +88,34 @@ export class Orders {
       lookMs: 2_000,
       onFailure: (error) => logger.warn(`The relay starts over: ${error.message}`, 'Relay'),
     });
+    if (config.ORDERS_JOBS === 'on') {
+      this.#jobPublisher = new JobPublisher({
+        url: config.RABBITMQ_URL,
+        name: 'orders (payment jobs)',
+        topology: paymentJobsTopology(this.names),
+        confirmTimeoutMs: 10_000,
+        onFailure: (reason) => logger.warn(reason, 'PaymentJobs'),
+      });
+      this.jobs = new PaymentJobs({
+        publisher: this.#jobPublisher,
+        leadership: { url, idleTimeoutMs: 3_000, heartbeatMs: 1_000, retryMs: 500, statementTimeoutMs: 10_000 },
+        eventsMax: 500,
+        batchMsMin: 20,
+        pollMsMin: 5,
+        pollMsMax: 100,
+        unsettledMsMax: config.ORDERS_UNSETTLED_MS,
+        onFailure: (error) => logger.warn(`Payment jobs wait: ${error.message}`, 'PaymentJobs'),
+      });
+    }
     this.commits = new GroupCommit({
       pool: this.commandPool,
       commandsMax: 500,
       unavailableAfterMs: 1_000,
       retryPauseMs: 50,
-      onAppended: () => this.relay.wake(),
+      onAppended: () => {
+        this.relay.wake();
+        this.jobs?.wake();
+      },
     });
     this.deadlines = new PaymentDeadlines({
       commits: this.commits,
@@ -119,6 +147,7 @@ export class Orders {
     this.health.add('rabbitmq', () => this.#rabbitMq());
     this.health.add('postgres', () => this.#postgres());
     this.health.add('relay', () => this.#relay());
+    if (this.jobs !== undefined) this.health.add('payment jobs', () => this.#paymentJobs());
     this.health.add('parked', () => checkParked(this.parked).catch(notLooked));
   }
 
@@ -127,7 +156,8 @@ export class Orders {
     await this.everyGateway.close();
     await this.deadlines.stop();
     await this.commits.drained();
-    await this.relay.stop();
+    await Promise.all([this.relay.stop(), this.jobs?.stop()]);
+    await this.#jobPublisher?.close();
     await Promise.all([this.commandPool.end(), this.queryPool.end()]);
   }
 
@@ -145,7 +175,14 @@ export class Orders {
   async #relay(): Promise<Check> {
     const { failure } = this.relay.state;
     if (failure !== undefined) return { status: 'degraded', reason: failure };
-    return checkPublished(this.queryPool).catch(notLooked);
+    return checkPublished(this.queryPool, FOLLOWER).catch(notLooked);
+  }
+
+  /** Orders are taken all the same: their payment is asked for later. */
+  async #paymentJobs(): Promise<Check> {
+    const failure = this.jobs?.failure;
+    if (failure !== undefined) return { status: 'degraded', reason: failure };
+    return checkPublished(this.queryPool, PAYMENT_JOBS_FOLLOWER).catch(notLooked);
   }
 }
 

@@ -28,6 +28,10 @@ const Environment = z.object({
   ORDERS_RELAY: z.enum(['on', 'off']).default('on'),
   /** How long an order may wait for its payment, in milliseconds, before the system cancels it. */
   PAYMENT_DEADLINE_MS: count(86_400_000),
+  /** `off`: this instance leaves publishing jobs for payments to the others. */
+  ORDERS_JOBS: z.enum(['on', 'off']).default('on'),
+  /** An order that is neither paid nor cancelled after so long, or a refund not made, is asked for again. */
+  ORDERS_UNSETTLED_MS: count(300_000),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 export type Config = z.infer<typeof Environment>;

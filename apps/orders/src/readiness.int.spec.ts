@@ -43,17 +43,17 @@ async function appendAgo(seconds: number): Promise<bigint> {
 
 describe('the readiness of orders', () => {
   it('tells of events that nobody publishes, and is well when they are published', async () => {
-    expect(await checkPublished(pool)).toEqual({ status: 'ok' });
+    expect(await checkPublished(pool, FOLLOWER)).toEqual({ status: 'ok' });
     await appendAgo(0);
-    expect(await checkPublished(pool)).toEqual({ status: 'ok' });
+    expect(await checkPublished(pool, FOLLOWER)).toEqual({ status: 'ok' });
     await pool.query('delete from events');
     const position = await appendAgo(60);
-    expect(await checkPublished(pool)).toMatchObject({
+    expect(await checkPublished(pool, FOLLOWER)).toMatchObject({
       status: 'degraded',
       reason: expect.stringContaining(`position ${position} on`),
     });
     await pool.query('insert into followers (name, position) values ($1, $2)', [FOLLOWER, position]);
-    expect(await checkPublished(pool)).toEqual({ status: 'ok' });
+    expect(await checkPublished(pool, FOLLOWER)).toEqual({ status: 'ok' });
   });
 
   it('tells of parked messages, until something was done with them', async () => {

@@ -16,6 +16,7 @@ export async function serve(config: Config): Promise<NestFastifyApplication> {
   await app.startAllMicroservices();
   if (config.ORDERS_RELAY === 'on') orders.relay.start();
   orders.deadlines.start();
+  orders.jobs?.start();
   await app.listen(config.ORDERS_PORT, config.ORDERS_HOST);
   logger.log(`Orders listens on ${await app.getUrl()}`, 'Orders');
   stopOnSignal(async () => {

@@ -16,7 +16,7 @@ const NODE = [
   `${ROOT}/tools/ts-hooks.mjs`,
 ];
 
-export type ServiceName = 'gateway' | 'orders' | 'analytics';
+export type ServiceName = 'gateway' | 'orders' | 'analytics' | 'payments' | 'provider';
 
 const logFolders: string[] = [];
 
@@ -48,9 +48,9 @@ export interface Environment {
   [variable: string]: string;
 }
 
-/** Runs the setup of orders and of analytics. */
+/** Runs the setup of orders, of analytics and of payments. */
 export async function setUp(environment: Environment): Promise<void> {
-  await Promise.all((['orders', 'analytics'] as const).map((name) => setUpOne(name, environment)));
+  await Promise.all((['orders', 'analytics', 'payments'] as const).map((name) => setUpOne(name, environment)));
 }
 
 async function setUpOne(name: ServiceName, environment: Environment): Promise<void> {

@@ -27,7 +27,8 @@ export interface System {
  */
 export async function startSystem(brokerPorts: readonly BrokerPorts[] = []): Promise<System> {
   const servers = await startServers(brokerPorts);
-  const environment: Environment = { NAMESPACE: 'faults', LOG_LEVEL: 'warn' };
+  // Jobs only where a test has somebody to do them.
+  const environment: Environment = { NAMESPACE: 'faults', LOG_LEVEL: 'warn', ORDERS_JOBS: 'off' };
   if (brokerPorts.length > 0) environment['KAFKA_REPLICATION'] = String(brokerPorts.length);
   for (const { variable, address } of [servers.postgres, servers.rabbitmq, servers.kafka])
     environment[variable] = address;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { Instant, identifier, text } from './text.ts';
 
 /** The services that set messages aside which they cannot read, run or apply, each as rows of its own database. */
-export const PARKED_SERVICES = ['analytics', 'orders'] as const;
+export const PARKED_SERVICES = ['analytics', 'orders', 'payments'] as const;
 export const ParkedService = z.enum(PARKED_SERVICES).meta({ id: 'ParkedService' });
 export type ParkedService = z.infer<typeof ParkedService>;
 

@@ -36,9 +36,10 @@ export function paymentKey({ kind, data }: PaymentJob): string {
   return kind === PAYMENT_JOBS.refund ? `${data.orderId}:refund:${data.refundId}` : `${data.orderId}:authorise`;
 }
 
-/** The headers that `payments.by-method` routes by. */
-export function routingHeaders({ data }: PaymentJob): { method: string; delivery: string } {
-  return { method: data.method, delivery: data.delivery };
+/** A job as it is published: by its kind, and by the headers that `payments.by-method` routes by. */
+export function jobOf(job: PaymentJob) {
+  const { method, delivery } = job.data;
+  return { kind: job.kind, key: paymentKey(job), data: job.data, headers: { method, delivery } };
 }
 
 /** Everything that payment jobs need on a broker: whoever publishes declares it, and so does whoever consumes. */

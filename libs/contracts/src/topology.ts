@@ -52,6 +52,7 @@ export function topology(namespace: string) {
       orderCommands: dotted('orders.commands'),
       orderQueries: dotted('orders.queries'),
       analyticsQueries: dotted('analytics.queries'),
+      paymentsQueries: dotted('payments.queries'),
       paymentsCard: dotted('payments.card'),
       paymentsCardExpress: dotted('payments.card.express'),
       paymentsInvoice: dotted('payments.invoice'),

@@ -1,7 +1,7 @@
 import { RpcException } from '@nestjs/microservices';
 
 /** What a handler of jobs throws. Nest's filters take an RpcException for what it holds, so each of these holds itself. */
-abstract class JobError extends RpcException {
+export abstract class JobError extends RpcException {
   constructor(message: string, options: { cause?: unknown } = {}) {
     super(message);
     this.message = message;

@@ -76,6 +76,15 @@ export class JobPublisher {
     await this.#all([{ exchange: '', routingKey: queue, content, options }]);
   }
 
+  /** How many jobs wait for a worker or for their next attempt; those that run are not counted. */
+  async waiting(): Promise<number> {
+    const channel = this.#channel.current;
+    if (channel === undefined) throw new NotTakenError(this.notReadyReason ?? 'not connected');
+    const { queues, retries } = this.#options.topology;
+    const found = await Promise.all([...queues, ...retries].map(({ name }) => channel.checkQueue(name)));
+    return found.reduce((sum, { messageCount }) => sum + messageCount, 0);
+  }
+
   async close(): Promise<void> {
     await this.#channel.close();
     await closeConnection(this.#manager);

@@ -11,6 +11,9 @@ import { JobPublisher } from './job-publisher.ts';
 import { declareJobs, type JobTopology } from './job-topology.ts';
 import type { UnreadableMessage } from './rabbitmq-server.ts';
 
+/** The transport of jobs: `@EventPattern<string>(kind, JOBS)` where an app has handlers for others as well. */
+export const JOBS = Symbol('jobs');
+
 export interface JobServerOptions {
   /** `amqp://user:password@host:port` */
   url: string;
@@ -60,6 +63,7 @@ export class JobContext extends BaseRpcContext<[ConsumeMessage]> implements Atte
  * Each queue has slots of its own in each worker, so neither a backlog nor a slow job of one queue holds up another.
  */
 export class JobServer extends Server implements CustomTransportStrategy {
+  override readonly transportId = JOBS;
   /** Failures come here instead of being logged and forgotten. */
   override readonly propagatesEventHandlerErrors = true;
   readonly #options: JobServerOptions;

@@ -1,0 +1,4 @@
+// @ts-check
+import { tellProvider } from '@tandem/tools/provider.mjs';
+
+export default () => tellProvider('approve');
