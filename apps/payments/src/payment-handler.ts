@@ -117,7 +117,16 @@ export class PaymentHandler {
     const { code } = reply.rejection;
     // A decline of an order that is cancelled already says nothing new. Anything else is money that no order accounts for.
     if (pattern === ORDER_COMMANDS.recordDecline && code !== 'order_not_found') return;
+    if (code === 'already_paid' && outcome.status === 'approved') return this.#giveBack(job, key, outcome.id);
     throw new JobHopelessError(`${pattern} was refused: ${code}`);
+  }
+
+  /** The order was paid by another payment meanwhile: this one goes back, once. */
+  async #giveBack({ data }: PaymentJob, key: string, charge: string): Promise<void> {
+    const { amount, currency } = data;
+    const outcome = await this.options.provider.refund(`${key}:surplus`, { charge, amount, currency });
+    if (outcome.status === 'declined')
+      throw new JobHopelessError(`A surplus charge was not given back: ${outcome.reason}`);
   }
 
   /** Asks orders until it answers: it may be away for as long as it likes, and no attempt is counted. */

@@ -271,6 +271,16 @@ describe('a payment', () => {
     expect(told.about(job.data.orderId)).toMatchObject([{ body: { paymentId: id } }]);
   });
 
+  it('of an order that another payment has paid goes back', async () => {
+    told.rejection = 'already_paid';
+    const job = authorising();
+    await publish(job);
+    await untilTold(job);
+    const [charge, refund] = await provider.entriesOf(job.data.orderId);
+    expect(refund?.request).toMatchObject({ kind: 'refund', amount: 2_990, charge: charge?.id });
+    expect(await parkedOf(job)).toEqual([]);
+  });
+
   it('of an order that was cancelled while its job waited is not begun', async () => {
     const job = authorising({ since: new Date(Date.now() - 120_000).toISOString() });
     told.closed.add(job.data.orderId);
