@@ -1,6 +1,7 @@
 // @ts-check
 // Removal takes what belongs to a namespace, and nothing of its neighbours.
 import { randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import amqp from 'amqplib';
 import pg from 'pg';
 import { removeNamespace } from './namespace.mjs';
@@ -57,8 +58,24 @@ async function create({ databases, queues, topics, groups }) {
     const [topic = ''] = Object.values(topics);
     // Side by side: each is a consumer that joins and takes five seconds to leave.
     const partitions = [{ partition: 0, offset: '0' }];
-    await Promise.all(Object.values(groups).map((groupId) => admin.setOffsets({ groupId, topic, partitions })));
+    await Promise.all(Object.values(groups).map((groupId) => group(admin, { groupId, topic, partitions })));
   });
+}
+
+/**
+ * A broker has no coordinator before the first group, and takes a moment to make one.
+ *
+ * @param {import('kafkajs').Admin} admin
+ * @param {Parameters<import('kafkajs').Admin['setOffsets']>[0]} offsets
+ */
+async function group(admin, offsets) {
+  for (const late = Date.now() + 30_000; ; await sleep(200)) {
+    try {
+      return await admin.setOffsets(offsets);
+    } catch (error) {
+      if (Date.now() > late) throw error;
+    }
+  }
 }
 
 /**
