@@ -3,7 +3,7 @@ import { ORDER_EVENTS_PARTITIONS, topology } from '@tandem/contracts/topology';
 import { createDatabase, databaseUrl, migrate } from '@tandem/postgres/database';
 import { leadWheneverPossible } from '@tandem/postgres/leader';
 import { createLogger } from '@tandem/telemetry/logger';
-import { ConfigResourceTypes, type Admin } from 'kafkajs';
+import kafkajs, { type Admin } from 'kafkajs';
 import pg from 'pg';
 
 import type { Config } from './config.ts';
@@ -77,7 +77,8 @@ const retentionOf = ({ EVENTS_RETENTION_MS }: Config) => [
 
 /** Gives a topic that was made before the retention of today. */
 async function applyRetention(admin: Admin, topic: string, config: Config): Promise<void> {
-  const type = ConfigResourceTypes.TOPIC;
+  // Not by its name: Node finds only the first few names that kafkajs exports, and this is none of them.
+  const type = kafkajs.ConfigResourceTypes.TOPIC;
   const { resources } = await admin.describeConfigs({ resources: [{ type, name: topic }], includeSynonyms: false });
   // Kafka's AlterConfigs, which is what kafkajs has, sets back whatever is not named.
   const own = resources
