@@ -30,7 +30,8 @@ afterAll(async () => {
 
 /** @param {string[]} args */
 function log(...args) {
-  const env = { ...process.env, NODE_OPTIONS: '', KAFKA_BROKERS: brokers, NAMESPACE };
+  // Nx asks its children for colours.
+  const env = { ...process.env, NODE_OPTIONS: '', FORCE_COLOR: '0', KAFKA_BROKERS: brokers, NAMESPACE };
   const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'tools', 'log.mjs'), ...args], {
     env,
     encoding: 'utf8',
