@@ -28,7 +28,7 @@ export const ROW_TITLES = {
   usual: 'usual: stock Nest, one transaction an order, then ClientKafka',
   limit: 'limit: Fastify, amqplib, coalesced, the same append, no framework, no checks',
   core: 'Tandem, relay and analytics stopped',
-  full: 'Tandem, everything running',
+  full: 'Tandem with relay, Kafka and analytics (no payments)',
 } as const;
 export type RowKey = keyof typeof ROW_TITLES;
 
