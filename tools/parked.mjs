@@ -2,10 +2,12 @@
 // `npm run parked -- list|show|redrive|drop …`: what was set aside, of RabbitMQ and of Kafka alike, through the gateway.
 import { parseArgs } from 'node:util';
 import { fail } from './failure.mjs';
-import { folder } from './folder.mjs';
+import { askGateway } from './gateway.mjs';
 import { loadDotEnv } from './options.mjs';
 import { onRepositoryNode, packagesMissing } from './packages.mjs';
 import { StepFailed } from './steps.mjs';
+
+const TIMEOUT_MS = 30_000;
 
 const USAGE = `npm run parked -- list [--service=orders] [--source=orders.commands] [--order=ID] [--state=parked|redriven|dropped]
 npm run parked -- show ID
@@ -13,7 +15,6 @@ npm run parked -- redrive ID… [--reason=TEXT]
 npm run parked -- redrive --all [--service=orders] [--source=orders.commands] [--order=ID] [--reason=TEXT]
 npm run parked -- drop ID --reason=TEXT`;
 
-const TIMEOUT_MS = 30_000;
 const PAGE = 100;
 
 /** @typedef {Record<string, any>} Json */
@@ -102,32 +103,7 @@ function line({ id, source, partition, offset, orderId, parkedAt, state, reason 
   return [id.padEnd(14), parkedAt, state.padEnd(8), where, orderId ?? '', reason].filter(Boolean).join('  ');
 }
 
-/**
- * @param {string} method
- * @param {string} path below the list
- * @param {Json} [body]
- * @returns {Promise<Json>}
- * @throws {StepFailed} with what the gateway says
- */
-async function ask(method, path, body) {
-  const url = `${await gateway()}/v1/admin/parked${path}`;
-  const sent =
-    body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
-  let response;
-  try {
-    response = await fetch(url, { method, ...sent, signal: AbortSignal.timeout(TIMEOUT_MS) });
-  } catch (error) {
-    throw new StepFailed(`The gateway does not answer at ${url}`, error instanceof Error ? error.message : undefined);
-  }
-  const answer = /** @type {Json} */ (await response.json().catch(() => ({})));
-  if (!response.ok) throw new StepFailed(`${answer['title'] ?? response.status}: ${answer['detail'] ?? ''}`);
-  return answer;
-}
-
-/** The one of GATEWAY_URL, of the running `npm start`, or of the standard port. */
-async function gateway() {
-  if (process.env['GATEWAY_URL']) return process.env['GATEWAY_URL'];
-  const { liveRun } = await import('./record.mjs');
-  const port = liveRun(folder)?.services.find(({ name }) => name === 'gateway')?.port;
-  return `http://127.0.0.1:${port ?? process.env['GATEWAY_PORT'] ?? 3000}`;
+/** @param {string} method @param {string} path below the list @param {Json} [body] */
+function ask(method, path, body) {
+  return askGateway(method, `/v1/admin/parked${path}`, body, TIMEOUT_MS);
 }

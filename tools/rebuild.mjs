@@ -3,16 +3,17 @@
 import { parseArgs } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fail } from './failure.mjs';
-import { folder } from './folder.mjs';
+import { askGateway } from './gateway.mjs';
 import { loadDotEnv } from './options.mjs';
 import { onRepositoryNode, packagesMissing } from './packages.mjs';
 import { StepFailed, Steps } from './steps.mjs';
+
+const TIMEOUT_MS = 10_000;
 
 const USAGE = `npm run rebuild                                lists the projections
 npm run rebuild -- NAME                        rebuilds one of them
 npm run rebuild -- NAME --accept-differences   swaps though the new copy says something else than the live one`;
 
-const TIMEOUT_MS = 10_000;
 const LOOK_MS = 500;
 const BAR = 30;
 
@@ -86,32 +87,7 @@ function line({ name, version, codeVersion, stale, rebuild }) {
     .trimEnd();
 }
 
-/**
- * @param {string} method
- * @param {string} path below the list
- * @param {Json} [body]
- * @returns {Promise<Json>}
- * @throws {StepFailed} with what the gateway says
- */
-async function ask(method, path, body) {
-  const url = `${await gateway()}/v1/admin/projections${path}`;
-  const sent =
-    body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
-  let response;
-  try {
-    response = await fetch(url, { method, ...sent, signal: AbortSignal.timeout(TIMEOUT_MS) });
-  } catch (error) {
-    throw new StepFailed(`The gateway does not answer at ${url}`, error instanceof Error ? error.message : undefined);
-  }
-  const answer = /** @type {Json} */ (await response.json().catch(() => ({})));
-  if (!response.ok) throw new StepFailed(`${answer['title'] ?? response.status}: ${answer['detail'] ?? ''}`);
-  return answer;
-}
-
-/** The one of GATEWAY_URL, of the running `npm start`, or of the standard port. */
-async function gateway() {
-  if (process.env['GATEWAY_URL']) return process.env['GATEWAY_URL'];
-  const { liveRun } = await import('./record.mjs');
-  const port = liveRun(folder)?.services.find(({ name }) => name === 'gateway')?.port;
-  return `http://127.0.0.1:${port ?? process.env['GATEWAY_PORT'] ?? 3000}`;
+/** @param {string} method @param {string} path below the list @param {Json} [body] */
+function ask(method, path, body) {
+  return askGateway(method, `/v1/admin/projections${path}`, body, TIMEOUT_MS);
 }
