@@ -12,6 +12,8 @@ export const Rejection = z.discriminatedUnion('code', [
   z.strictObject({ code: z.literal('order_not_found'), orderId: OrderId }),
   /** Too late: what is asked for can never be done any more. */
   z.strictObject({ code: z.literal('order_closed'), ...met }),
+  /** Too late to be cancelled: a part of the order has gone out, whatever its status says. */
+  z.strictObject({ code: z.literal('order_shipped_in_part'), ...met }),
   /** Too early: the order may get there. */
   z.strictObject({ code: z.literal('order_not_ready'), ...met }),
   z.strictObject({ code: z.literal('version_mismatch'), ...met }),

@@ -27,3 +27,17 @@ export function isConnectionLost(error: unknown): boolean {
   if ('syscall' in error || 'errors' in error) return true;
   return LOST.test(error.message);
 }
+
+/**
+ * Whether nothing was done, for a reason that may pass: no connection came about, or the server rolled back, because of a
+ * time-out of lock or statement, too few resources, an I/O error, a server that has become read-only, a login that is refused,
+ * or a plan from before a migration. Of a statement or a transaction, not of what went before it.
+ */
+export function isNotDone(error: unknown): boolean {
+  const state = sqlState(error);
+  if (state !== undefined) return /^(0A000|25006|28|3D|53|55P03|57014|57P03|58)/.test(state);
+  if (!types.isNativeError(error)) return false;
+  if (error instanceof AggregateError) return error.errors.length > 0 && error.errors.every(isNotDone);
+  if ('syscall' in error) return error.syscall === 'connect' || error.syscall === 'getaddrinfo';
+  return error.message === 'timeout exceeded when trying to connect';
+}

@@ -19,6 +19,11 @@ export interface PoolOptions {
    * and never an earlier one without the later ones. Only for what can be worked out again from elsewhere.
    */
   commitsAsynchronously?: boolean;
+  /**
+   * Statements are sent at once, not when the one before was answered. Whoever sends several waits for all of them before
+   * ending the transaction: one that is sent after a rollback would commit by itself.
+   */
+  pipelined?: boolean;
   /** Further settings of each session, by their names in PostgreSQL. */
   settings?: Readonly<Record<string, string>>;
   /** Told when the server drops an idle connection; the pool replaces it by itself. */
@@ -37,6 +42,7 @@ export function connectionOptions(options: Omit<PoolOptions, 'connectionsMax' | 
     lock_timeout: options.lockTimeoutMs,
     idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs,
     keepAlive: true,
+    pipeline: options.pipelined === true,
     options: Object.entries({
       ...(options.commitsAsynchronously === true ? { synchronous_commit: 'off' } : {}),
       ...options.settings,

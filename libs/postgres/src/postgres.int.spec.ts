@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { createDatabase, databaseUrl, dropDatabase, migrate } from './database.ts';
 import { durably, UncertainCommitError } from './durable.ts';
-import { isConnectionLost, sqlState } from './errors.ts';
+import { isConnectionLost, isNotDone, sqlState } from './errors.ts';
 import { leadWheneverPossible, type LeadershipOptions } from './leader.ts';
 import { createPool } from './pool.ts';
 import { temporaryDatabase, type TemporaryDatabase } from './temporary-database.ts';
@@ -100,6 +100,23 @@ describe('a transaction', () => {
     const nowhere = new pg.Client({ host: '127.0.0.1', port: 1 });
     expect(isConnectionLost(await nowhere.connect().catch((thrown: unknown) => thrown))).toBe(true);
     expect(isConnectionLost(new TypeError('x is not a function'))).toBe(false);
+  });
+
+  it('tells what was provably not done, and may be done later, from what nobody knows and from what was refused', async () => {
+    const thrownBy = (work: Promise<unknown>) => work.then(() => undefined).catch((thrown: unknown) => thrown);
+    const holder = new pg.Client(database.url);
+    await holder.connect();
+    await holder.query('begin');
+    await holder.query('lock table notes');
+    const waitedInVain = await thrownBy(pool.query(`insert into notes values (4, 'late')`));
+    await holder.end();
+    const tooLong = await thrownBy(pool.query('select pg_sleep(5)'));
+    expect([waitedInVain, tooLong].map(sqlState)).toEqual(['55P03', '57014']);
+    const unreachable = await thrownBy(new pg.Client({ host: '127.0.0.1', port: 1 }).connect());
+    expect([waitedInVain, tooLong, unreachable].map(isNotDone)).toEqual([true, true, true]);
+    const cutOff = await thrownBy(pool.query('select pg_terminate_backend(pg_backend_pid())'));
+    const duplicate = await thrownBy(pool.query(`insert into notes values (1, 'again')`));
+    expect([cutOff, duplicate, new TypeError('x is not a function')].map(isNotDone)).toEqual([false, false, false]);
   });
 });
 

@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { ServerKafka } from '@nestjs/microservices';
 import { Kafka, logLevel, type Admin, type Batch, type Consumer, type EachBatchPayload } from 'kafkajs';
+import { readHeadersAsText } from './header-texts.ts';
 import { KafkaBatchContext, toRecord, type KafkaBatch } from './kafka-batch.ts';
 import { RepositionError } from './reposition-error.ts';
 
@@ -127,6 +128,7 @@ export class KafkaBatchServer extends ServerKafka {
   }
 
   override async createClient<T = Kafka>(): Promise<T> {
+    readHeadersAsText();
     const kafka = new Kafka({
       brokers: this.brokers,
       clientId: this.clientId,

@@ -1,5 +1,6 @@
 import { KafkaContext } from '@nestjs/microservices';
 import type { Consumer, IHeaders, KafkaMessage } from 'kafkajs';
+import { HeaderTexts } from './header-texts.ts';
 
 /** One record as it lies in the log. */
 export interface KafkaRecord {
@@ -46,7 +47,8 @@ export function toRecord(message: KafkaMessage): KafkaRecord {
   };
 }
 
-function toHeaders(headers: IHeaders | undefined): Record<string, string> {
+function toHeaders(headers: IHeaders | undefined): Readonly<Record<string, string>> {
+  if (headers instanceof HeaderTexts) return headers;
   // Without a prototype, a header that is called `__proto__` is just a name.
   const texts = Object.create(null) as Record<string, string>;
   for (const name in headers) {

@@ -1,4 +1,5 @@
 import { Kafka, logLevel, type Batch, type Consumer, type EachBatchPayload } from 'kafkajs';
+import { readHeadersAsText } from './header-texts.ts';
 import { toRecord, type KafkaRecord } from './kafka-batch.ts';
 
 /** What one fetch brought of one partition. */
@@ -40,6 +41,7 @@ export async function readLog(options: ReadLogOptions): Promise<void> {
   const { brokers, clientId, groupId, topic, signal, partitionBytesMax = 1_048_576 } = options;
   const places = placesOf(options);
   if (places.size === 0 || signal.aborted) return;
+  readHeadersAsText();
   const kafka = new Kafka({
     brokers,
     clientId,

@@ -17,7 +17,7 @@ import {
 import { connect, type ChannelModel, type ConfirmChannel, type MessageProperties } from 'amqplib';
 import type { Pool } from 'pg';
 import { within } from './connection.ts';
-import { UnavailableError } from './errors.ts';
+import { OutcomeUnknownError, UnavailableError } from './errors.ts';
 import { Parked } from './parked.controller.ts';
 import type { UnreadableMessage } from './rabbitmq-server.ts';
 import { BATCH_CONTENT_TYPE, readRequest } from './wire.ts';
@@ -146,7 +146,9 @@ export class ParkedMessages extends Parked {
           }
           publisher ??= await Publisher.open(this.#options.url, `${this.#options.service} redrives`);
           if (await publisher.publish(queue, message)) {
-            await this.#redriven(found.id, by, reason);
+            await this.#redriven(found.id, by, reason).catch((cause: unknown) => {
+              throw new OutcomeUnknownError(`${id} is on its queue again, and may count as parked`, { cause });
+            });
             outcomes.set(id, { id, outcome: 'done' });
           } else {
             const detail = `no queue ${queue} takes it`;
@@ -155,6 +157,8 @@ export class ParkedMessages extends Parked {
           }
         }
       }
+    } catch (error) {
+      throw afterOutcomes(outcomes, error);
     } finally {
       await publisher?.close();
     }
@@ -239,6 +243,12 @@ export function redrivableRequest({
     reason ||= 'unreadable' in reading ? reading.unreadable : (bad?.reason ?? '');
   }
   return { refused: `it still cannot be read: ${reason}` };
+}
+
+/** What is to be thrown where several are redriven, one after the other, and one fails: 'nothing was done' must not be said. */
+export function afterOutcomes(before: ReadonlyMap<string, ParkedOutcome>, cause: unknown): unknown {
+  const acted = [...before.values()].some(({ outcome }) => outcome === 'done' || outcome === 'refused');
+  return acted ? new OutcomeUnknownError('Some were redriven before it failed', { cause }) : cause;
 }
 
 /** What is shown of a message's content. */
@@ -350,7 +360,7 @@ class Publisher {
   /**
    * Whether a queue has it, on disk.
    *
-   * @throws UnavailableError without a confirm: it may be there nevertheless, and comes twice when it is redriven again.
+   * @throws OutcomeUnknownError without a confirm: it may be there nevertheless, and comes twice when it is redriven again.
    */
   async publish(queue: string, { content, ...properties }: Redrivable): Promise<boolean> {
     this.#returned = false;
@@ -360,7 +370,7 @@ class Publisher {
       this.#channel.publish('', queue, content, options, (error) => (error ? reject(error as Error) : resolve()));
     }).then(() => (confirmed = true));
     await within(CONFIRM_TIMEOUT_MS, confirm);
-    if (!confirmed) throw new UnavailableError('RabbitMQ did not confirm the message');
+    if (!confirmed) throw new OutcomeUnknownError('RabbitMQ did not confirm the message');
     // A returned message is confirmed too, after its return.
     return !this.#returned;
   }

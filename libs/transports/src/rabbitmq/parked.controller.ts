@@ -1,4 +1,4 @@
-import { Controller, type Type } from '@nestjs/common';
+import { Controller, type Type, UseFilters } from '@nestjs/common';
 import { MessagePattern, Payload, Transport } from '@nestjs/microservices';
 import {
   DropParked,
@@ -14,6 +14,7 @@ import {
   type RedriveParkedReply,
   type ShowParkedReply,
 } from '@tandem/contracts/parked';
+import { DatabaseFailureFilter } from './database-failure.filter.ts';
 
 /** What a service has parked: rows of one table, or of several under one numbering. */
 export abstract class Parked {
@@ -29,6 +30,7 @@ export function parkedController(service: ParkedService): Type {
   const patterns = parkedPatterns(service);
 
   @Controller()
+  @UseFilters(new DatabaseFailureFilter('reads'))
   class ParkedController {
     constructor(private readonly parked: Parked) {}
 
@@ -43,11 +45,13 @@ export function parkedController(service: ParkedService): Type {
     }
 
     @MessagePattern(patterns.redrive, Transport.RMQ)
+    @UseFilters(new DatabaseFailureFilter('changes'))
     async redrive(@Payload({ schema: RedriveParked }) query: RedriveParked): Promise<RedriveParkedReply> {
       return { outcomes: await this.parked.redrive(query) };
     }
 
     @MessagePattern(patterns.drop, Transport.RMQ)
+    @UseFilters(new DatabaseFailureFilter('changes'))
     async drop(@Payload({ schema: DropParked }) query: DropParked): Promise<DropParkedReply> {
       return { outcome: await this.parked.drop(query) };
     }

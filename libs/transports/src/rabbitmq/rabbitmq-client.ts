@@ -3,6 +3,7 @@ import type { AmqpConnectionManager } from 'amqp-connection-manager';
 import type { Channel, ConfirmChannel, ConsumeMessage, Message, Options } from 'amqplib';
 import { closeConnection, KeptChannel, openConnection, within } from './connection.ts';
 import { NotTakenError, OutcomeUnknownError, RemoteError, toCallerError } from './errors.ts';
+import { Slots } from './slots.ts';
 import {
   BATCH_BYTES_MAX,
   BATCH_CONTENT_TYPE,
@@ -26,6 +27,11 @@ export interface RabbitMqClientOptions {
   deadlineMs: number;
   /** How many requests may wait for an answer at once; the next is refused at once. */
   inFlightMax: number;
+  /**
+   * How long the last of those that wait may have to, in milliseconds: at the rate at which answers come, fewer may wait than
+   * `inFlightMax`. Unset, only that counts.
+   */
+  waitMsMax?: number;
   /** How many requests one message may hold, 64 unless set. 1 sends each as stock Nest does, which a stock server needs. */
   batchItemsMax?: number;
   /** How large one message of several requests may be, 256 KiB unless set. */
@@ -49,7 +55,8 @@ export interface RequestOptions {
  * A handler answers once: of a stream that a stock server answers with, the first value counts.
  */
 export class RabbitMqClient extends ClientRMQ {
-  readonly #settings: Required<RabbitMqClientOptions>;
+  readonly #settings: Required<Omit<RabbitMqClientOptions, 'waitMsMax'>>;
+  readonly #slots: Slots;
   /** What waits for an answer, by id. Ids are never used twice, so a late answer finds nobody. */
   readonly #waiting = new Map<string, Waiting>();
   #lastId = 0;
@@ -77,6 +84,7 @@ export class RabbitMqClient extends ClientRMQ {
     super({ urls: [options.url], queue: options.queue, noAssert: true });
     const { batchItemsMax = BATCH_ITEMS_MAX, batchBytesMax = BATCH_BYTES_MAX } = options;
     this.#settings = { ...options, batchItemsMax, batchBytesMax };
+    this.#slots = new Slots(options.inFlightMax, options.waitMsMax);
     if (!(batchItemsMax >= 1 && batchItemsMax <= BATCH_ITEMS_MAX))
       throw new RangeError(`batchItemsMax must be between 1 and ${BATCH_ITEMS_MAX}, not ${batchItemsMax}`);
     if (!(batchBytesMax >= 1 && batchBytesMax <= BATCH_BYTES_MAX))
@@ -90,7 +98,7 @@ export class RabbitMqClient extends ClientRMQ {
 
   /** Whether as many requests wait for an answer as may: the next would be refused. */
   get full(): boolean {
-    return this.#waiting.size >= this.#settings.inFlightMax;
+    return this.#waiting.size >= this.#slots.count;
   }
 
   /** Why the client is not ready, in words for a health check. */
@@ -332,8 +340,7 @@ export class RabbitMqClient extends ClientRMQ {
     const reason = this.notReadyReason;
     if (reason !== undefined) return new NotTakenError(reason);
     if (this.#full) return new NotTakenError('RabbitMQ takes messages slower than they come');
-    if (this.#waiting.size >= this.#settings.inFlightMax)
-      return new NotTakenError(`${this.#waiting.size} requests wait for an answer`);
+    if (this.full) return new NotTakenError(`${this.#waiting.size} requests wait for an answer`);
     return deadlineMs > 0 ? undefined : new NotTakenError('The deadline has passed');
   }
 
@@ -390,6 +397,7 @@ export class RabbitMqClient extends ClientRMQ {
     if (!wellFormed) this.#settle(waiting, new OutcomeUnknownError('The answer could not be read'));
     else if (err !== undefined) this.#settle(waiting, toCallerError(err));
     else if (this.#forget(waiting)) waiting.resolve(response);
+    this.#slots.answered();
   }
 
   #returned(message: Message): void {
@@ -413,6 +421,7 @@ export class RabbitMqClient extends ClientRMQ {
 
   #expire(): void {
     const now = performance.now();
+    this.#slots.look(now, this.#waiting.size);
     for (const waiting of this.#waiting.values()) {
       if (waiting.deadlineAt > now) continue;
       this.#settle(
