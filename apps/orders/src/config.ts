@@ -1,3 +1,4 @@
+import { ORDER_EVENTS_PARTITIONS } from '@tandem/contracts/topology';
 import { z } from 'zod';
 
 const count = (fallback: number) => z.coerce.number().int().min(1).default(fallback);
@@ -13,6 +14,8 @@ const Environment = z.object({
     .transform((brokers) => brokers.split(',')),
   /** How many copies of each record Kafka keeps: 1 for a single broker, 3 in production (with two in sync at least). */
   KAFKA_REPLICATION: count(1),
+  /** How many partitions the log is made with. From then on the database remembers it: another number is a new log. */
+  EVENTS_PARTITIONS: z.coerce.number().int().min(1).max(1_000).default(ORDER_EVENTS_PARTITIONS),
   /** How long the log keeps events, in milliseconds; -1 for ever. What it has deleted, no rebuild can count again. */
   EVENTS_RETENTION_MS: z.coerce.number().int().min(-1).default(-1),
   NAMESPACE: z

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { ORDER_EVENTS_PARTITIONS, topology } from '@tandem/contracts/topology';
+import { topology } from '@tandem/contracts/topology';
 import { createDatabase, databaseUrl, migrate } from '@tandem/postgres/database';
 import { leadWheneverPossible } from '@tandem/postgres/leader';
 import { createLogger } from '@tandem/telemetry/logger';
@@ -21,18 +21,18 @@ export async function provision(config: Config): Promise<void> {
   await createDatabase(config.POSTGRES_URL, names.databases.orders);
   const url = databaseUrl(config.POSTGRES_URL, names.databases.orders);
   await migrate(url, fileURLToPath(new URL('../migrations', import.meta.url)));
-  const partitions = await recordedPartitions(url);
+  const partitions = await recordedPartitions(url, config.EVENTS_PARTITIONS);
   await createTopics(config, partitions);
 }
 
 /** The number of partitions is fixed when the log is first made; from then on the database remembers it. */
-async function recordedPartitions(url: string): Promise<number> {
+async function recordedPartitions(url: string, wanted: number): Promise<number> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    await client.query('insert into log (partitions) values ($1) on conflict do nothing', [ORDER_EVENTS_PARTITIONS]);
+    await client.query('insert into log (partitions) values ($1) on conflict do nothing', [wanted]);
     const { rows } = await client.query<{ partitions: number }>('select partitions from log');
-    return rows[0]?.partitions ?? ORDER_EVENTS_PARTITIONS;
+    return rows[0]?.partitions ?? wanted;
   } finally {
     await client.end();
   }

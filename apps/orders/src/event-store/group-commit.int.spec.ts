@@ -21,8 +21,8 @@ let database: TemporaryDatabase;
 let pool: Pool;
 const pools: Pool[] = [];
 
-function poolOf(url: string, connectionsMax = 4): Pool {
-  const limits = { statementTimeoutMs: 3_000, lockTimeoutMs: 3_000, idleInTransactionTimeoutMs: 3_000 };
+function poolOf(url: string, connectionsMax = 4, ms = 3_000): Pool {
+  const limits = { statementTimeoutMs: ms, lockTimeoutMs: ms, idleInTransactionTimeoutMs: ms };
   const created = createPool({
     url,
     name: 'test',
@@ -191,6 +191,81 @@ describe('a group of commands', () => {
     const before = await count('commands');
     await expect(instance().execute(place(), () => 0)).rejects.toMatchObject({ name: 'UnavailableError' });
     expect(await count('commands')).toBe(before);
+  });
+});
+
+describe('groups that follow each other', () => {
+  const patient = () => poolOf(database.url, 4, 60_000);
+  const inMinutes = () => 60_000;
+
+  const appendsWaiting = () =>
+    count(`pg_locks where locktype = 'advisory' and objid = 42 and not granted
+             and database = (select oid from pg_database where datname = current_database())`);
+
+  async function untilWaiting(appends: number): Promise<void> {
+    const lateAt = performance.now() + 20_000;
+    while ((await appendsWaiting()) < appends) {
+      if (performance.now() > lateAt) throw new Error(`${appends} appends were never under way at once.`);
+      await wait(10);
+    }
+  }
+
+  /** Runs while nobody can append. */
+  async function whileLocked(work: () => Promise<void>): Promise<void> {
+    const locking = await patient().connect();
+    try {
+      await locking.query('begin; select pg_advisory_xact_lock(42)');
+      await work();
+    } finally {
+      await locking.query('rollback');
+      locking.release();
+    }
+  }
+
+  it('are under way two at once when they hold placements, and the third gathers what comes', async () => {
+    const commits = instance(patient());
+    const replies: Promise<CommandReply>[] = [];
+    await whileLocked(async () => {
+      for (let group = 1; group <= 4; group += 1) {
+        replies.push(commits.execute(place(), inMinutes), commits.execute(place(), inMinutes));
+        await untilWaiting(Math.min(2, group));
+      }
+      await wait(200);
+      expect(await appendsWaiting()).toBe(2);
+    });
+    const ids = (await Promise.all(replies)).map(acceptedId);
+    expect(await count('events where order_id = any($1)', [ids])).toBe(8);
+    // What gathered while two were under way was decided together.
+    expect(await count('(select distinct at from events where order_id = any($1)) as groups', [ids])).toBe(3);
+  });
+
+  it('wait for each other when one asks something of an order that is there', async () => {
+    const commits = instance(patient());
+    const orderId = acceptedId(await commits.execute(place(), inMinutes));
+    const replies: Promise<CommandReply>[] = [];
+    await whileLocked(async () => {
+      replies.push(commits.execute(cancel(orderId), inMinutes));
+      await untilWaiting(1);
+      replies.push(commits.execute(place(), inMinutes));
+      await wait(200);
+      expect(await appendsWaiting()).toBe(1);
+    });
+    expect((await Promise.all(replies)).map(({ outcome }) => outcome)).toEqual(['accepted', 'accepted']);
+  });
+
+  it('agree on a command that comes again before its first answer', async () => {
+    const commits = instance(patient());
+    const command = place();
+    const replies: Promise<CommandReply>[] = [];
+    await whileLocked(async () => {
+      replies.push(commits.execute(command, inMinutes));
+      await untilWaiting(1);
+      replies.push(commits.execute(command, inMinutes));
+      await untilWaiting(2);
+    });
+    const [first, second] = await Promise.all(replies);
+    expect([first?.replayed, second?.replayed].sort()).toEqual([false, true]);
+    expect(acceptedId(first as CommandReply)).toBe(acceptedId(second as CommandReply));
   });
 });
 

@@ -1,6 +1,6 @@
 import type { CommandReply } from '@tandem/contracts/order-commands';
 import { durably, durableTransaction, UncertainCommitError } from '@tandem/postgres/durable';
-import { isConnectionLost, sqlState, violatedConstraint } from '@tandem/postgres/errors';
+import { isConnectionLost, isNotDone, sqlState, violatedConstraint } from '@tandem/postgres/errors';
 import { OutcomeUnknownError, UnavailableError } from '@tandem/transports/rabbitmq/errors';
 import type { Pool, PoolClient } from 'pg';
 import { append } from './append.ts';
@@ -29,7 +29,8 @@ interface Pending {
 }
 
 /**
- * Commits commands in groups: while one batch commits, the next gathers. A command's promise settles after its outcome is
+ * Commits commands in groups: while one batch commits, the next gathers; of placements, two are under way at once, so that
+ * the database works on one while the other is decided and answered. A command's promise settles after its outcome is
  * committed, never before: it resolves with the reply, rejects with UnavailableError when provably nothing was done, and
  * with OutcomeUnknownError when the database could not say in time whether it was.
  */
@@ -40,7 +41,9 @@ export class GroupCommit {
   #awaySince: number | undefined;
   /** Until when batches of placements look up their outcomes first, because repeats are about; on the same clock. */
   #looksUntil = 0;
-  #running: Promise<void> | undefined;
+  readonly #underWay = new Set<Promise<void>>();
+  /** Whether what is under way cannot be at odds with more placements. */
+  #independent = true;
 
   constructor(options: GroupCommitOptions) {
     this.#options = options;
@@ -48,20 +51,34 @@ export class GroupCommit {
 
   execute(command: Command, remainingMs: () => number): Promise<CommandReply> {
     return new Promise((resolve, reject) => {
-      this.#gathering.push({ command, remainingMs, resolve, reject });
+      const gathered = this.#gathering.push({ command, remainingMs, resolve, reject });
       // A turn of the event loop lets the commands that arrived together travel together.
-      this.#running ??= new Promise<void>((run) => setImmediate(run)).then(() => this.#run());
+      if (gathered === 1) setImmediate(() => this.#begin());
     });
   }
 
   /** Resolves when everything handed in so far is settled. */
   async drained(): Promise<void> {
-    while (this.#running !== undefined) await this.#running;
+    while (this.#gathering.length > 0 || this.#underWay.size > 0) {
+      await new Promise((turn) => setImmediate(turn));
+      if (this.#underWay.size > 0) await Promise.race(this.#underWay);
+    }
   }
 
-  async #run(): Promise<void> {
-    while (this.#gathering.length > 0) await this.#settle(this.#gathering.splice(0, this.#options.commandsMax));
-    this.#running = undefined;
+  /** Begins what may be under way by now; the end of a group begins the next. */
+  #begin(): void {
+    while (this.#gathering.length > 0 && this.#underWay.size < INDEPENDENT_GROUPS_MAX) {
+      const group = this.#gathering.slice(0, this.#options.commandsMax);
+      const independent = this.#mayBeNew(group.map(({ command }) => command));
+      if (this.#underWay.size > 0 && !(independent && this.#independent)) return;
+      this.#gathering = this.#gathering.slice(group.length);
+      this.#independent = independent;
+      const settled: Promise<void> = this.#settle(group).then(() => {
+        this.#underWay.delete(settled);
+        this.#begin();
+      });
+      this.#underWay.add(settled);
+    }
   }
 
   /**
@@ -175,6 +192,9 @@ function toLoad(commands: readonly Command[]): ToLoad {
   return wanted;
 }
 
+/** More would wait for the same lock, and be smaller. See docs/adr/0016-two-groups-under-way.md. */
+const INDEPENDENT_GROUPS_MAX = 2;
+
 /** The keys by which an append tells that somebody else was first. */
 const CONFLICTS = ['events_order_version', 'commands_id', 'orders_customer_reference', 'orders_pkey'];
 
@@ -208,10 +228,7 @@ function judge(error: unknown, sent: boolean): Verdict {
   if (/^40/.test(state)) return 'conflict';
   // Cardinality, values, constraints, and limits of the server: it is about what was to be stored.
   if (/^(21|22|23|54)/.test(state)) return 'offender';
-  // Time-outs of lock and statement, too few resources, an I/O error, a server that has become read-only, a login that is
-  // refused, a plan from before a migration: it rolled back, and may do better on another connection.
-  if (/^(0A000|25006|28|3D|53|55P03|57014|58)/.test(state)) return 'not-done';
-  return 'failed';
+  return isNotDone(error) ? 'not-done' : 'failed';
 }
 
 /** Settles the commands that nobody waits for any more, and returns the others. */

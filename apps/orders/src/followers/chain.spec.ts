@@ -6,6 +6,7 @@ import {
   followPlaces,
   LogLostError,
   LogMismatchError,
+  positionBefore,
   refuseStrangers,
   takeOver,
   type Checkpoint,
@@ -40,6 +41,21 @@ describe('the chain of a partition', () => {
       position: 5n,
       epoch: 'other',
     });
+  });
+});
+
+describe('a partition whose last known record is gone', () => {
+  const known = { partition: 0, position: 20n, endOffset: 8n };
+
+  it('goes on where it was known to end when what came before was deleted', () => {
+    expect(positionBefore(known, 8n)).toBe(20n);
+    expect(positionBefore(known, 11n)).toBe(20n);
+  });
+
+  it('shows nothing when it was begun anew, or ended before it did', () => {
+    expect(positionBefore(known, 0n)).toBe(0n);
+    expect(positionBefore(known, 5n)).toBe(0n);
+    expect(positionBefore({ partition: 0, position: 0n, endOffset: 0n }, 0n)).toBe(0n);
   });
 });
 

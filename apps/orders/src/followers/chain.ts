@@ -133,6 +133,17 @@ export function followPlaces(places: Iterable<Place | undefined>, from: ChainEnd
 }
 
 /**
+ * The position that the first record of a partition follows where the last one known is no longer there. Records that were
+ * deleted from the beginning, by retention or by hand, had been there, and reached as far as was known; a log that was begun
+ * anew, or whose end was lost, does not show what it held.
+ *
+ * @param low the partition's first offset.
+ */
+export function positionBefore({ position, endOffset }: PartitionEnd, low: bigint): bigint {
+  return low > 0n && low >= endOffset ? position : 0n;
+}
+
+/**
  * Where a relay that takes over goes on. Of a partition whose chain ends before the checkpoint, records were lost: they are
  * sent again. One whose chain reaches further got records whose checkpoint was never written: they are not.
  *

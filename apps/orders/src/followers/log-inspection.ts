@@ -1,11 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import type { Batch, Consumer, Kafka } from 'kafkajs';
-import { followPlaces, type ChainEnd, type Checkpoint, type LogEnd, type PartitionEnd, type Place } from './chain.ts';
+import {
+  followPlaces,
+  positionBefore,
+  type ChainEnd,
+  type Checkpoint,
+  type LogEnd,
+  type PartitionEnd,
+  type Place,
+} from './chain.ts';
 
 /**
  * What each partition of a topic holds: its beginning, its end, and how far an unbroken chain reaches. The chain is followed
  * from the last record of the checkpoint, which shows that what lies before it is as it was; where another record stands in
- * its place, or none, from the beginning of the partition.
+ * its place, or none, from the beginning of the partition. What was deleted there is taken for what was known to be there.
  *
  * @param stallMs how long reading may stand still.
  * @throws Error when Kafka is away or reading stands still.
@@ -31,7 +39,8 @@ export async function inspectLog(
     const found = bounds.get(partition);
     const read = places.get(partition);
     if (found === undefined || read === undefined) continue;
-    if (recordOf(known, found) === undefined) chains.set(partition, followPlaces(read, { position: 0n, epoch }));
+    if (recordOf(known, found) === undefined)
+      chains.set(partition, followPlaces(read, { position: positionBefore(known, found.low), epoch }));
     else if (read[0]?.position === position && read[0].epoch === epoch)
       chains.set(partition, followPlaces(read, { position, epoch, id: read[0].id }));
     else fromBeginning.set(partition, { from: found.low, end: found.end });

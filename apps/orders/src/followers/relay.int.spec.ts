@@ -458,3 +458,98 @@ describe('the relay', () => {
     expect(relay.state.failure).toContain('7 partitions');
   });
 });
+
+describe('a log from whose beginning records are deleted', () => {
+  /** What retention does to a log that was quiet for longer: nothing is left, and offsets go on where they were. */
+  async function deleteRecords(until?: Record<number, string>): Promise<void> {
+    const ends = await admin.fetchTopicOffsets(names.topics.orderEvents);
+    const partitions = ends.map(({ partition, high }) => ({ partition, offset: until?.[partition] ?? high }));
+    await admin.deleteTopicRecords({ topic: names.topics.orderEvents, partitions });
+  }
+  const events = async () =>
+    (await readLog(names.topics.orderEvents))
+      .map(({ message }) => Number(message.headers?.['position'] ?? 0))
+      .sort((a, b) => a - b);
+  const positionsAfter = async (position: bigint) =>
+    (
+      await pool.query<{ position: string }>('select position from events where position > $1 order by 1', [position])
+    ).rows.map((row) => Number(row.position));
+  const checkpoint = async () => (await pool.query('select position, partitions from followers')).rows[0];
+  /** As if the relay had been killed after its last sends, which the log then holds. */
+  const forgetCheckpoint = ({ position, partitions }: { position: bigint; partitions: object[] }) =>
+    pool.query('update followers set position = $1, partitions = $2', [position, JSON.stringify(partitions)]);
+
+  it('is not published again while it is quiet, by who leads or by who comes next, and is continued', async () => {
+    const first = startRelay(2_000, 50);
+    await appendOrders(60);
+    await published(first);
+    await deleteRecords();
+    await new Promise((resume) => setTimeout(resume, 300));
+    await first.stop();
+    const before = await newest();
+    const second = startRelay();
+    await until('the second leads', () => second.state.role === 'leader');
+    expect(await events()).toEqual([]);
+    await appendOrders(30);
+    await published(second);
+    expect(await events()).toEqual(await positionsAfter(before));
+  });
+
+  it('is not published again though the relay died between sending and its checkpoint', async () => {
+    const first = startRelay();
+    await appendOrders(60);
+    await published(first);
+    await first.stop();
+    const known = await checkpoint();
+    await deleteRecords();
+    const second = startRelay();
+    await appendOrders(30);
+    await published(second);
+    await second.stop();
+    await forgetCheckpoint(known);
+    const third = startRelay();
+    await until('the third leads', () => third.state.role === 'leader');
+    await published(third);
+    expect(await events()).toEqual(await positionsAfter(known.position));
+  });
+
+  it('is not published again though nothing is left but what strangers have written', async () => {
+    const first = startRelay();
+    await appendOrders(60);
+    await published(first);
+    const ends = await admin.fetchTopicOffsets(names.topics.orderEvents);
+    const producer = kafka.producer();
+    await producer.connect();
+    const messages = ends.map(({ partition }) => ({ partition, value: 'not ours' }));
+    await producer.send({ topic: names.topics.orderEvents, messages });
+    await producer.disconnect();
+    await deleteRecords(Object.fromEntries(ends.map(({ partition, high }) => [partition, high])));
+    await first.stop();
+    const before = await newest();
+    const second = startRelay();
+    await until('the second leads', () => second.state.role === 'leader');
+    await appendOrders(6);
+    await published(second);
+    expect(await events()).toEqual([...Array.from({ length: 6 }, () => 0), ...(await positionsAfter(before))]);
+  });
+
+  it('gets again what nobody can say that it ever held', async () => {
+    const first = startRelay();
+    await appendOrders(60);
+    await published(first);
+    await first.stop();
+    const known = await checkpoint();
+    await appendOrders(60);
+    const second = startRelay();
+    await published(second);
+    await second.stop();
+    await forgetCheckpoint(known);
+    // The last record of each partition is left: those between it and the checkpoint may never have been there.
+    const ends = await admin.fetchTopicOffsets(names.topics.orderEvents);
+    await deleteRecords(Object.fromEntries(ends.map(({ partition, high }) => [partition, String(Number(high) - 1)])));
+    const third = startRelay();
+    await until('the third leads', () => third.state.role === 'leader');
+    await published(third);
+    expect([...new Set(await events())]).toEqual(await positionsAfter(known.position));
+  });
+});

@@ -1,5 +1,4 @@
 import type { Intake, SwitchIntakeMessage, SwitchIntakeReply } from '@tandem/contracts/intake';
-import { isConnectionLost } from '@tandem/postgres/errors';
 import { transaction } from '@tandem/postgres/transaction';
 import { OutcomeUnknownError } from '@tandem/transports/rabbitmq/errors';
 import type { FanoutPublisher } from '@tandem/transports/rabbitmq/fanout';
@@ -43,7 +42,6 @@ export class IntakeSwitch {
       await this.#everyGateway.publish(intakeOf(newest));
       return { outcome: 'accepted', intake: intakeOf(mine), replayed };
     } catch (error) {
-      if (isConnectionLost(error)) throw new OutcomeUnknownError('The connection was lost', { cause: error });
       // Committed, though not told: to the caller that is unknown, and repeating it tells them.
       throw error instanceof Error && error.name === 'NotTakenError'
         ? new OutcomeUnknownError('Gateways could not be told', { cause: error })

@@ -1,10 +1,12 @@
-import { Controller } from '@nestjs/common';
+import { Controller, UseFilters } from '@nestjs/common';
 import { MessagePattern, Payload, Transport } from '@nestjs/microservices';
 import { GetIntake, SwitchIntakeMessage, type Intake, type SwitchIntakeReply } from '@tandem/contracts/intake';
 import { INTAKE } from '@tandem/contracts/topology';
+import { DatabaseFailureFilter } from '@tandem/transports/rabbitmq/database-failure.filter';
 import { IntakeSwitch } from './intake-switch.ts';
 
 @Controller()
+@UseFilters(new DatabaseFailureFilter('reads'))
 export class OperatorController {
   constructor(private readonly intake: IntakeSwitch) {}
 
@@ -14,6 +16,7 @@ export class OperatorController {
   }
 
   @MessagePattern(INTAKE.set, Transport.RMQ)
+  @UseFilters(new DatabaseFailureFilter('changes'))
   set(@Payload({ schema: SwitchIntakeMessage }) message: SwitchIntakeMessage): Promise<SwitchIntakeReply> {
     return this.intake.set(message);
   }

@@ -89,7 +89,6 @@ describe('cancelling an order', () => {
   });
 
   it.each([
-    ['shipped in part', [placed, paid, shippedInPart], 'paid'],
     ['shipped', [placed, paid, shipped], 'shipped'],
     ['delivered', [placed, paid, shipped, delivered], 'delivered'],
     ['cancelled', [placed, cancelled], 'cancelled'],
@@ -97,6 +96,12 @@ describe('cancelling an order', () => {
     given(...history)
       .when(cancelling())
       .refuses({ code: 'order_closed', status, version: history.length });
+  });
+
+  it('that was shipped in part is refused for that, though it is still paid', () => {
+    given(placed, paid, shippedInPart)
+      .when(cancelling())
+      .refuses({ code: 'order_shipped_in_part', status: 'paid', version: 3 });
   });
 
   it('that does not exist is refused', () => {

@@ -82,7 +82,8 @@ function place({ body, referenceTakenBy }: Extract<OrderCommand, { type: 'PlaceO
 function cancel({ reason }: CancelOrder, order: OrderState): Decision {
   const cancelled: OrderEvent = { type: 'order.cancelled.v1', data: { cause: 'customer', ...given({ reason }) } };
   if (order.status === 'placed') return accept(cancelled);
-  if (order.status !== 'paid' || order.shipments.length > 0) return closed(order);
+  if (order.status !== 'paid') return closed(order);
+  if (order.shipments.length > 0) return reject({ code: 'order_shipped_in_part', ...met(order) });
   const amount = refundable(order);
   return amount === 0 ? accept(cancelled) : accept(cancelled, refundRequested(order, { amount }));
 }

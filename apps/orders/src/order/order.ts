@@ -44,7 +44,7 @@ export function evolve(order: OrderState | undefined, event: Recorded): OrderSta
       const cancellation = defined({ cause: event.data.cause, reason: event.data.reason, at });
       const paid = order.status === 'placed' ? {} : { paid: order.paid };
       const refunds = order.status === 'placed' ? [] : order.refunds;
-      return { ...commonOf(order), version, status: 'cancelled', cancellation, ...paid, refunds };
+      return { id: order.id, version, status: 'cancelled', ...commonOf(order), cancellation, ...paid, refunds };
     }
     case 'order.refund-requested.v1': {
       if (order.status === 'placed') return { ...order, version };
@@ -78,11 +78,10 @@ function opened(event: Recorded): OrderState {
   return { id: event.orderId, version: event.version, status: 'placed', ...data, placedAt: event.at };
 }
 
-/** What every state of an order has. */
+/** What was ordered, in whatever state. */
 function commonOf(order: OrderState) {
-  const { id, version, customerId, currency, lines, adjustments, total, delivery, payment, placedAt } = order;
-  const { reference, metadata } = order;
-  const common = { id, version, customerId, currency, lines, adjustments, total, delivery, payment, placedAt };
+  const { customerId, currency, lines, adjustments, total, delivery, payment, placedAt, reference, metadata } = order;
+  const common = { customerId, currency, lines, adjustments, total, delivery, payment, placedAt };
   return defined({ ...common, reference, metadata });
 }
 

@@ -102,7 +102,7 @@ const CELLS: Record<Stage, Record<OrderCommand['type'], OrderEvent[] | StoredRej
   },
   shippedInPart: {
     PlaceOrder: tooLate,
-    CancelOrder: tooLate,
+    CancelOrder: 'order_shipped_in_part',
     ShipOrder: [shippedRest],
     ConfirmDelivery: tooEarly,
     RefundOrder: [refundDue(2990)],

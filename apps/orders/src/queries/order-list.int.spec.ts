@@ -65,6 +65,17 @@ const VALUES: { [F in keyof OrderFilter]-?: string[] } = {
 const FILTERS = Object.keys(VALUES) as (keyof OrderFilter)[];
 const each = (name: keyof OrderFilter) => VALUES[name].map((value) => ({ [name]: value }));
 const PAIRS = FILTERS.flatMap((one, index) => FILTERS.slice(index + 1).map((other) => [one, other] as const));
+/** Those of three filters and more, with all values of the columns and a narrow time. */
+const LARGER = Array.from({ length: 2 ** FILTERS.length }, (_, bits) => FILTERS.filter((_, n) => bits & (1 << n)))
+  .filter((names) => names.length > 2)
+  .map((names) => {
+    const values = (name: keyof OrderFilter) => (name.startsWith('placed') ? each(name).slice(1, 2) : each(name));
+    const filters = names.reduce<object[]>(
+      (all, name) => all.flatMap((filter) => values(name).map((value) => ({ ...filter, ...value }))),
+      [{}],
+    );
+    return [names, filters as OrderFilter[]] as const;
+  });
 
 describe('of a million orders', () => {
   const cases: [string, OrderFilter[]][] = [
@@ -76,32 +87,63 @@ describe('of a million orders', () => {
     ]),
   ];
 
+  const MIDDLE = firstIdAt(FIRST_MS + (ORDERS / 2) * APART_MS);
+  async function expectTenRowsAtMost(filter: OrderFilter, limit: number, before?: string): Promise<void> {
+    const { rowsRead, plan } = await explain({ filter, limit, before });
+    if (rowsRead > 10 * limit) throw new Error(`${JSON.stringify({ filter, limit, before, rowsRead })}\n${plan}`);
+  }
+
   it.each(cases)('a page by %s reads ten rows at most for each that it may show', async (_name, filters) => {
     for (const filter of filters)
-      for (const limit of [2, 20])
-        for (const before of [undefined, firstIdAt(FIRST_MS + (ORDERS / 2) * APART_MS)]) {
-          const { rowsRead, plan } = await explain({ filter, limit, before });
-          if (rowsRead > 10 * limit) throw new Error(`${JSON.stringify({ filter, limit, before, rowsRead })}\n${plan}`);
-        }
+      for (const limit of [1, 2, 20])
+        for (const before of [undefined, MIDDLE]) await expectTenRowsAtMost(filter, limit, before);
   });
 
-  it('the pages of each pair together are what a plain query finds, in its order', async () => {
+  it.each(LARGER.map(([names, filters]) => [names.join(', '), filters] as const))(
+    'so does a page by %s',
+    async (_name, filters) => {
+      for (const filter of filters) await expectTenRowsAtMost(filter, 1);
+      for (const filter of filters.filter((_, n) => n % 7 === 0)) await expectTenRowsAtMost(filter, 20, MIDDLE);
+    },
+  );
+
+  it('a page that is full says whether another follows', async () => {
     const queries = new OrderQueries(pool);
-    for (const [one, other] of PAIRS) {
-      const [filter] = each(one).flatMap((first) =>
-        each(other).map((second) => ({ ...first, ...second }) as OrderFilter),
-      );
-      for (const chosen of [filter, { ...(each(one)[1] as OrderFilter), ...(each(other)[1] as OrderFilter) }]) {
-        const expected = await plainly(chosen ?? {}, 50);
+    for (const filter of [
+      { customerId: 'own-3' },
+      { customerId: 'own-3', currency: 'EUR' },
+      { customerId: 'c-7' },
+      { status: 'placed' },
+      { currency: 'JPY', placedAfter: timeOf(ORDERS - 2_500) },
+      { placedBefore: timeOf(100) },
+    ] as OrderFilter[]) {
+      const all = (await plainly(filter, 101)).length;
+      for (const limit of [1, 2, all - 1, all, all + 1].filter((limit) => limit > 0 && limit <= 100)) {
+        const { orders, more } = await queries.list({ filter, limit });
+        expect({ filter, limit, shown: orders.length, more }).toEqual({
+          filter,
+          limit,
+          shown: Math.min(limit, all),
+          more: all > limit,
+        });
+      }
+    }
+  });
+
+  it('the pages of each pair, and of more filters, together are what a plain query finds, in its order', async () => {
+    const queries = new OrderQueries(pool);
+    for (const names of [...PAIRS, ...LARGER.map(([names]) => names)])
+      for (const index of names.length === 2 ? [0, 1] : [1]) {
+        const chosen: OrderFilter = Object.assign({}, ...names.map((name) => each(name)[index]));
+        const expected = await plainly(chosen, 50);
         const seen: string[] = [];
         for (let before: string | undefined; ; before = seen.at(-1)) {
-          const { orders, more } = await queries.list({ filter: chosen ?? {}, limit: 20, before });
+          const { orders, more } = await queries.list({ filter: chosen, limit: 20, before });
           seen.push(...orders.map(({ id }) => id));
           if (!more || seen.length >= 50) break;
         }
         expect({ chosen, ids: seen.slice(0, 50) }).toEqual({ chosen, ids: expected });
       }
-    }
   });
 
   it('times are exclusive on both sides', async () => {
@@ -131,7 +173,8 @@ async function explain(query: Parameters<typeof listStatement>[0]): Promise<{ ro
   const [{ Plan: root }] = rows[0]['QUERY PLAN'] as [{ Plan: PlanNode }];
   const readBy = (node: PlanNode): number => {
     const below = (node.Plans ?? []).reduce((sum, plan) => sum + readBy(plan), 0);
-    if (!/Scan$/.test(node['Node Type']) || node['Node Type'] === 'Subquery Scan') return below;
+    // What another node has read already.
+    if (!/(?<!Subquery |CTE )Scan$/.test(node['Node Type'])) return below;
     const removed = (node['Rows Removed by Filter'] ?? 0) + (node['Rows Removed by Index Recheck'] ?? 0);
     return below + (node['Actual Rows'] + removed) * node['Actual Loops'];
   };

@@ -15,42 +15,56 @@ export interface Statement {
 export const LIST_SETTINGS = { enable_incremental_sort: 'off' };
 
 /**
- * The statement that reads one page of orders, newest first, and one order more to tell whether another page follows. Each row
- * has the order's `state` and the `position` of its latest event.
+ * The statement that reads one page of orders, newest first. Each row has the order's `state`, the `position` of its latest
+ * event, and `more`: whether another page follows.
  *
- * For each filter and each pair of filters it reads from the index that was made for it, in the order of that index, and stops
- * with the page. The planner is left no other way: the columns are compared as a row, which only that index can answer in that
- * order. Told `status = … and currency = …`, it would rather read orders by id and leave out what does not match, all of them
- * when nothing matches.
+ * Whatever the filters, it reads from an index that holds them all, in the order of that index, and stops with the page. The
+ * planner is left no other way: the columns are compared as a row, which only that index can answer in that order. Told
+ * `status = … and currency = …`, it would rather read orders by id and leave out what does not match, all of them when nothing
+ * matches.
  */
 export function listStatement({ filter, limit, before }: ListOrders): Statement {
   const values: unknown[] = [];
   const parameter = (value: unknown, type: string) => `$${values.push(value)}::${type}`;
   const { after, until } = idRange(filter, before);
   const [low, high] = [parameter(after, 'uuid'), parameter(until, 'uuid')];
-  const count = parameter(limit + 1, 'integer');
+  const count = parameter(limit, 'integer');
 
   const given = (Object.keys(COLUMNS) as Column[]).filter((column) => filter[COLUMNS[column]] !== undefined);
   const valueOf = (column: Column) => parameter(filter[COLUMNS[column]], 'text');
   const { columns, split } = INDEXES.find(({ columns }) => columns.every((column) => given.includes(column))) ?? BY_ID;
   const equal = columns.map(valueOf);
+  // None, but for the one order of a customer and a reference, which is read whatever else is asked.
   const others = given
     .filter((column) => !columns.includes(column))
-    .map((column) => `and ${column} = ${valueOf(column)}`);
+    .map((column, index) => `${index === 0 ? 'where' : 'and'} ${column} = ${valueOf(column)}`)
+    .join(' ');
   // The indexes by reference hold only orders that have one.
-  if (columns.includes('reference')) others.push('and reference is not null');
+  const partial = columns.includes('reference') ? 'and reference is not null' : '';
 
-  const page = (names: string[], texts: string[]) => `
-    (select id, version, state from orders
+  const newest = (names: string[], texts: string[], below: string, most: string) => `
+    (select id, version, state, currency, status from orders
       where (${[...names, 'id'].join(', ')}) >= (${[...texts, low].join(', ')})
-        and (${[...names, 'id'].join(', ')}) < (${[...texts, high].join(', ')}) ${others.join(' ')}
-      order by ${[...names, 'id'].map((name) => `${name} desc`).join(', ')} limit ${count})`;
-  const pages = split
-    ? OrderStatus.options.map((status) => page([...columns, 'status'], [...equal, `'${status}'::text`]))
-    : [page(columns, equal)];
+        and (${[...names, 'id'].join(', ')}) < (${[...texts, below].join(', ')}) ${partial}
+      order by ${[...names, 'id'].map((name) => `${name} desc`).join(', ')} limit ${most})`;
+  // A page of each status at most. Are they one page together, only the status that filled it can have more, below the page.
+  const ofStatus = (status: string, below: string, most: string) =>
+    newest([...columns, 'status'], [...equal, status], below, most);
+  const last = (column: string) => `(select ${column} from page order by id limit 1)`;
+  const found = split
+    ? OrderStatus.options.map((status) => ofStatus(`'${status}'::text`, high, count)).join(' union all ')
+    : newest(columns, equal, high, `${count} + 1`);
+  // Not `exists`, of which the planner would drop the order and with it the index.
+  const follows = split
+    ? `(select count(*) from found) = ${count}
+       and (select id from ${ofStatus(last('status'), last('id'), '1')} as next) is not null`
+    : 'false';
   return {
-    text: `select o.state, e.position
-             from (select * from (${pages.join(' union all ')}) as p order by id desc limit ${count}) as o
+    text: `with found as materialized (select * from (${found}) as read ${others}),
+           page as materialized (select * from found order by id desc limit ${count})
+           select o.state, e.position,
+                  case when (select count(*) from found) > ${count} then true else ${follows} end as more
+             from page as o
             cross join lateral (select position from events where order_id = o.id and version = o.version offset 0) as e
             order by o.id desc`,
     values,
@@ -69,14 +83,16 @@ interface Index {
 /**
  * The indexes of the table, the one to prefer first: by these columns and then the id. Of those that are `split` the status
  * stands between, and they are read once for each status. A customer has one order of a reference at most, which the index of
- * the two finds however it is asked for.
+ * the two finds whatever else is asked for.
  */
 const INDEXES: Index[] = [
   { columns: ['reference', 'customer_id'], split: false },
+  { columns: ['reference', 'currency', 'status'], split: false },
+  { columns: ['customer_id', 'currency', 'status'], split: false },
   { columns: ['reference', 'status'], split: false },
-  { columns: ['reference', 'currency'], split: false },
+  { columns: ['reference', 'currency'], split: true },
   { columns: ['customer_id', 'status'], split: false },
-  { columns: ['customer_id', 'currency'], split: false },
+  { columns: ['customer_id', 'currency'], split: true },
   { columns: ['currency', 'status'], split: false },
   { columns: ['reference'], split: true },
   { columns: ['customer_id'], split: true },

@@ -38,9 +38,8 @@ export class OrderQueries {
 
   /** Newest first: ids are UUIDs of version 7, whose order is that of placing. */
   async list(query: ListOrders): Promise<ListOrdersReply> {
-    const { limit } = query;
-    const { rows } = await this.#pool.query<OrderRow>(listStatement(query));
-    return { orders: rows.slice(0, limit).map(orderOf), more: rows.length > limit };
+    const { rows } = await this.#pool.query<OrderRow & { more: boolean }>(listStatement(query));
+    return { orders: rows.map(orderOf), more: rows[0]?.more ?? false };
   }
 
   async events({ orderId, afterVersion, limit }: ListOrderEvents): Promise<ListOrderEventsReply> {

@@ -1,4 +1,4 @@
-import { Controller } from '@nestjs/common';
+import { Controller, UseFilters } from '@nestjs/common';
 import { MessagePattern, Payload, Transport } from '@nestjs/microservices';
 import {
   GetOrder,
@@ -9,9 +9,11 @@ import {
   type ListOrdersReply,
 } from '@tandem/contracts/order-queries';
 import { ORDER_QUERIES } from '@tandem/contracts/topology';
+import { DatabaseFailureFilter } from '@tandem/transports/rabbitmq/database-failure.filter';
 import { OrderQueries } from './order-queries.ts';
 
 @Controller()
+@UseFilters(new DatabaseFailureFilter('reads'))
 export class QueriesController {
   constructor(private readonly queries: OrderQueries) {}
 

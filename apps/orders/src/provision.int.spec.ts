@@ -6,7 +6,7 @@ import { ConfigResourceTypes, Kafka, logLevel } from 'kafkajs';
 import { readConfig } from './config.ts';
 import { provision } from './provision.ts';
 
-const NAMESPACE = `retention-test-${randomUUID().slice(0, 8)}`;
+const NAMESPACE = `provision-test-${randomUUID().slice(0, 8)}`;
 const configured = (environment: Record<string, string> = {}) =>
   readConfig({ ...process.env, LOG_LEVEL: 'silent', NAMESPACE, ...environment });
 const { topics, databases } = topology(NAMESPACE);
@@ -37,5 +37,26 @@ describe('the retention of events', () => {
     expect(before).toMatchObject({ 'retention.ms': '-1', 'retention.bytes': '-1' });
     await provision(configured({ EVENTS_RETENTION_MS: '31536000000' }));
     expect(await settings()).toEqual({ ...before, 'retention.ms': '31536000000' });
+  });
+});
+
+describe('the partitions of the log', () => {
+  async function partitions(): Promise<number | undefined> {
+    const admin = new Kafka({ brokers: configured().KAFKA_BROKERS, logLevel: logLevel.NOTHING }).admin();
+    await admin.connect();
+    const { topics: found } = await admin.fetchTopicMetadata({ topics: [topics.orderEvents] });
+    await admin.disconnect();
+    return found[0]?.partitions.length;
+  }
+
+  it('are six unless another number is set', async () => {
+    await provision(configured());
+    expect(await partitions()).toBe(6);
+  });
+
+  it('stay as many as the log was made with: orders would move between them', async () => {
+    await provision(configured({ EVENTS_PARTITIONS: '3' }));
+    await provision(configured({ EVENTS_PARTITIONS: '5' }));
+    expect(await partitions()).toBe(3);
   });
 });
