@@ -33,6 +33,7 @@ export class AnalyticsDatabase {
       url: analyticsUrl(config),
       name: 'analytics.test',
       connectionsMax: 8,
+      pipelined: true,
       connectTimeoutMs: 5_000,
       statementTimeoutMs: 10_000,
       lockTimeoutMs: 5_000,

@@ -358,7 +358,7 @@ describe('what goes wrong in the log', () => {
     const { partition } = records.at(-1) as TestRecord;
     await log.send(records.slice(0, -1));
     await log.checkpoint();
-    const reason = `partition ${partition} ends before position ${records.length}, which was published`;
+    const reason = `partition ${partition} ends before position ${records.length}, which was published; if it was deleted, run npm run recover`;
     await eventually(async () =>
       expect((await readiness(app)).checks['events']).toEqual({ status: 'degraded', reason }),
     );

@@ -59,14 +59,11 @@ export const history = fc
       case 'delivered':
         pay();
         ship(true);
-        events.push({ type: 'order.delivered.v1', data: {} });
+        events.push(delivered());
         break;
       case 'refunded':
         pay();
-        events.push(
-          { type: 'order.refund-requested.v1', data: { refundId: 1, amount: refund, currency } },
-          { type: 'order.refund-recorded.v1', data: { refundId: 1, amount: refund, currency } },
-        );
+        events.push(refundRequested(currency, refund), refunded(currency, refund));
         break;
     }
     return { events, startMs, stepMs };
@@ -94,6 +91,40 @@ export function someHistories(orders: number, seed: number): TestEvent[] {
   const batches = fc.sample(histories(20), { numRuns: Math.ceil(orders / 5), seed });
   return batches.flat();
 }
+
+/**
+ * Payments and refunds of any amounts that a contract takes, at any time and in any order, with what is net of each currency:
+ * what was paid less what was given back.
+ */
+export const payments = fc
+  .array(
+    fc.record({
+      currency,
+      paidAmount: fc.maxSafeNat(),
+      // Parts of it that are given back, in thousandths of what is left.
+      shares: fc.array(fc.integer({ min: 0, max: 1_000 }), { maxLength: 3 }),
+      times: fc.array(fc.integer({ min: 0, max: 1_000_000_000 }), { minLength: 4, maxLength: 4 }),
+    }),
+    { minLength: 1, maxLength: 20 },
+  )
+  .map((orders) => {
+    const net = new Map<string, bigint>();
+    const events = orders.flatMap(({ currency, paidAmount, shares, times }) => {
+      const orderId = randomUUID();
+      let left = BigInt(paidAmount);
+      const money = [paid(currency, paidAmount)];
+      for (const share of shares) {
+        const part = (left * BigInt(share)) / 1_000n;
+        left -= part;
+        money.push(refunded(currency, Number(part)));
+      }
+      net.set(currency, (net.get(currency) ?? 0n) + left);
+      return money.map((event, index) => {
+        return { position: 1n, orderId, version: index + 1, at: new Date(START_MS + (times[index] as number)), event };
+      });
+    });
+    return { events: events.sort((a, b) => (a.at < b.at ? -1 : 1)), net };
+  });
 
 export const placed = (
   currency: 'EUR' | 'USD' | 'JPY',
@@ -125,4 +156,16 @@ export const shipped = (complete: boolean): OrderEvent => ({
 export const cancelled = (cause: 'customer' | 'declined', reason?: string): OrderEvent => ({
   type: 'order.cancelled.v1',
   data: { cause, ...(reason === undefined ? {} : { reason }) },
+});
+
+export const delivered = (): OrderEvent => ({ type: 'order.delivered.v1', data: {} });
+
+export const refundRequested = (currency: 'EUR' | 'USD' | 'JPY', amount: number): OrderEvent => ({
+  type: 'order.refund-requested.v1',
+  data: { refundId: 1, amount, currency },
+});
+
+export const refunded = (currency: 'EUR' | 'USD' | 'JPY', amount: number): OrderEvent => ({
+  type: 'order.refund-recorded.v1',
+  data: { refundId: 1, amount, currency },
 });

@@ -99,7 +99,10 @@ export class Progress {
     const { standings, epoch } = await this.#standings();
     const broken = standings.filter(({ gapOffset }) => gapOffset !== null);
     const problems = broken.map(({ partition, mark, gapOffset }) => {
-      return `partition ${partition} has a gap at offset ${gapOffset}: what comes after position ${mark} is not in the log`;
+      return (
+        `partition ${partition} has a gap at offset ${gapOffset}: what comes after position ${mark} is not in the log; ` +
+        'if it was deleted, run npm run recover'
+      );
     });
     const newest = this.#checkpoints.newest;
     if (newest !== undefined && epoch !== undefined && newest.epoch !== epoch)
@@ -109,7 +112,10 @@ export class Progress {
       ];
     for (const { partition, position } of this.#missing(standings, (standing) => this.#searches.readUpTo(standing)))
       if (!broken.some((standing) => standing.partition === partition))
-        problems.push(`partition ${partition} ends before position ${position}, which was published`);
+        problems.push(
+          `partition ${partition} ends before position ${position}, which was published; ` +
+            'if it was deleted, run npm run recover',
+        );
     return problems;
   }
 

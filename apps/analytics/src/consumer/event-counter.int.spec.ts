@@ -151,6 +151,30 @@ describe('the fence', () => {
   });
 });
 
+describe('a batch of which one statement fails while others are still to come', () => {
+  /** Says so much later than the others that its transaction could have ended before. */
+  const late: Projection = {
+    ...orderCounts,
+    async apply(client, partition, events) {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      await orderCounts.apply(client, partition, events);
+    },
+  };
+  const failing: Projection = { ...orderCounts, apply: async (client) => void (await client.query('select 1 / 0')) };
+
+  it('leaves nothing behind, fails for the reason of the first, and can be counted again', async () => {
+    const events = someHistories(10, 2);
+    const [log] = logOf(new Chain(1).records(events)) as [Partition];
+    await counter.startAt(TOPIC, 0, { low: 0n, end: log.end });
+    const unlucky = new EventCounter(database.pool, [late, failing], () => undefined);
+    await expect(unlucky.count(log.batch(0n))).rejects.toThrow('division by zero');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await expectCounted([]);
+    await consume(log);
+    await expectCounted(events);
+  });
+});
+
 describe('a gap', () => {
   it('stops its partition there, whatever comes after it, and the others flow', async () => {
     const events = someHistories(60, 4);

@@ -4,7 +4,7 @@ import type { KafkaBatch } from '@tandem/transports/kafka/kafka-batch';
 import type { PartitionBounds } from '@tandem/transports/kafka/kafka-batch-server';
 import { RepositionError } from '@tandem/transports/kafka/reposition-error';
 import type { Pool, PoolClient } from 'pg';
-import type { Projection } from '../projections/projection.ts';
+import { applyAll, type Projection } from '../projections/projection.ts';
 import { followChain, whereTo, type Steps } from './follow-chain.ts';
 import { lockOffset, moveOffset, startAt, storeEpoch, type LockedOffset } from './offsets.ts';
 import { park, parkedOrders, parkingLeft } from './parking.ts';
@@ -25,7 +25,10 @@ export class EventCounter {
   readonly #projections: readonly Projection[];
   readonly #onCounted: () => void;
 
-  /** @param onCounted called after each commit that counted something. */
+  /**
+   * @param pool whose connections are pipelined.
+   * @param onCounted called after each commit that counted something.
+   */
   constructor(pool: Pool, projections: readonly Projection[], onCounted: () => void) {
     this.#pool = pool;
     this.#projections = projections;
@@ -49,8 +52,7 @@ export class EventCounter {
           `The batch begins at ${batch.firstOffset}, after the next offset ${from.nextOffset}.`,
         );
       const steps = await this.#follow(client, batch, from);
-      if (steps.apply.length > 0)
-        for (const projection of this.#projections) await projection.apply(client, partition, steps.apply);
+      if (steps.apply.length > 0) await applyAll(this.#projections, client, partition, steps.apply);
       const parked = from.parked + (await park(client, topic, partition, steps.park));
       if (from.epoch === undefined && steps.epoch !== undefined) await storeEpoch(client, topic, steps.epoch);
       const moved = whereTo(from, steps, batch.nextOffset >= batch.highWatermark);

@@ -1,6 +1,7 @@
 import { transaction } from '@tandem/postgres/transaction';
+import { OutcomeUnknownError } from '@tandem/transports/rabbitmq/errors';
 import type { Pool, PoolClient } from 'pg';
-import type { Projection } from '../projections/projection.ts';
+import { applyAll, type Projection } from '../projections/projection.ts';
 import { lockOffset } from './offsets.ts';
 import { countParked, firstParked, keepParked, settle, type Acting, type ParkedKey } from './parking.ts';
 import { readRecord, type CountedEvent } from './read-record.ts';
@@ -24,7 +25,7 @@ export interface Redriven {
  * between; the transaction that takes its last record off lets the consumer count what comes next. (Dead letters in
  * sequence, as Axon has them.)
  *
- * @throws Error of the database; what was counted before it is counted, once.
+ * @throws Error of the database when nothing was counted; OutcomeUnknownError when something was before it failed, once.
  */
 export async function redrive(
   pool: Pool,
@@ -34,7 +35,11 @@ export async function redrive(
   acting: Acting,
 ): Promise<Redriven> {
   for (let counted = 0; ;) {
-    const step = await transaction(pool, (client) => redriveSome(client, topic, key, projections, acting));
+    const step = await transaction(pool, (client) => redriveSome(client, topic, key, projections, acting)).catch(
+      (cause: unknown) => {
+        throw counted === 0 ? cause : new OutcomeUnknownError(`It failed after ${counted} were counted`, { cause });
+      },
+    );
     counted += step.counted;
     if (step.left === 0 || step.counted === 0 || step.reason !== undefined) return { ...step, counted };
   }
@@ -63,7 +68,7 @@ async function redriveSome(
     break;
   }
   if (events.length > 0) {
-    for (const projection of projections) await projection.apply(client, partition, events);
+    await applyAll(projections, client, partition, events);
     const counted = parked.slice(0, events.length).map(({ id }) => id);
     await settle(client, topic, partition, counted, 'redriven', acting);
   }

@@ -1,5 +1,6 @@
 import type { EventHeaders } from '@tandem/contracts/event-record';
 import { CURRENCIES } from '@tandem/contracts/money';
+import { CancellationCause } from '@tandem/contracts/order';
 import type { KafkaRecord } from '@tandem/transports/kafka/kafka-batch';
 
 // Records as they usually are, recognised at a third of what their schemas cost. These checks take less than the schemas do,
@@ -15,6 +16,7 @@ const TYPE = /^[a-z0-9.-]{1,200}$/;
 /** Printable ASCII, which every identifier and text may hold. */
 const TEXT = /^[ -~]+$/;
 const CURRENCY = new Set<unknown>(CURRENCIES);
+const CAUSES = new Set<unknown>(CancellationCause.options);
 
 /** The headers of an event, or undefined if they are not as usual. */
 export function usualHeaders({ headers }: KafkaRecord): Headers | undefined {
@@ -64,6 +66,21 @@ export function isUsualData(type: string, data: unknown): boolean {
       );
     case 'order.delivered.v1':
       return hasKeys(data, 0);
+    case 'order.cancelled.v1':
+      return (
+        hasKeys(data, 1 + given(data['reason'])) && CAUSES.has(data['cause']) && isTextIfGiven(data['reason'], 500)
+      );
+    case 'order.payment-declined.v1':
+      return hasKeys(data, 1) && isText(data['reason'], 500);
+    case 'order.refund-requested.v1':
+      return (
+        hasKeys(data, 3 + given(data['lines']) + given(data['reason'])) &&
+        isNumber(data['refundId']) &&
+        isAmount(data['amount']) &&
+        isCurrency(data) &&
+        (data['lines'] === undefined || isListOf(data['lines'], isLineQuantity)) &&
+        isTextIfGiven(data['reason'], 500)
+      );
     case 'order.refund-recorded.v1':
       return hasKeys(data, 3) && isNumber(data['refundId']) && isAmount(data['amount']) && isCurrency(data);
     default:

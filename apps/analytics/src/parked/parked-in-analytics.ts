@@ -8,6 +8,7 @@ import {
   type RedriveParked,
 } from '@tandem/contracts/parked';
 import { Parked } from '@tandem/transports/rabbitmq/parked.controller';
+import { afterOutcomes } from '@tandem/transports/rabbitmq/parked-messages';
 
 /** The records of the log and the messages of the queue, which share one numbering. */
 export class ParkedInAnalytics extends Parked {
@@ -38,7 +39,10 @@ export class ParkedInAnalytics extends Parked {
     const outcomes = await this.#records.redrive(query);
     const ids = outcomes.filter(({ outcome }) => outcome === 'not_found').map(({ id }) => id);
     if (ids.length === 0) return outcomes;
-    const others = new Map((await this.#messages.redrive({ ...query, ids })).map((outcome) => [outcome.id, outcome]));
+    const redriven = await this.#messages.redrive({ ...query, ids }).catch((error: unknown) => {
+      throw afterOutcomes(new Map(outcomes.map((outcome) => [outcome.id, outcome])), error);
+    });
+    const others = new Map(redriven.map((outcome) => [outcome.id, outcome]));
     return outcomes.map((outcome) => others.get(outcome.id) ?? outcome);
   }
 

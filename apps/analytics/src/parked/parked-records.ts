@@ -11,7 +11,7 @@ import {
   type RedriveParked,
 } from '@tandem/contracts/parked';
 import { Parked } from '@tandem/transports/rabbitmq/parked.controller';
-import { contentOf, parkedRows, readActs, recordAct } from '@tandem/transports/rabbitmq/parked-messages';
+import { afterOutcomes, contentOf, parkedRows, readActs, recordAct } from '@tandem/transports/rabbitmq/parked-messages';
 import type { Pool } from 'pg';
 import { drop, redrive } from '../consumer/redrive.ts';
 import type { ParkedKey } from '../consumer/parking.ts';
@@ -68,19 +68,23 @@ export class ParkedRecords extends Parked {
     for (const [id] of parkedRows('analytics', ids)) rows.set(id, await this.#read(id));
     // Several ids of one order are one redrive.
     const leftBecause = new Map<string, string>();
-    for (const [id, row] of rows) {
-      if (row === undefined) outcomes.set(id, { id, outcome: 'not_found' });
-      else if (row.settled_as !== null) outcomes.set(id, { id, outcome: 'settled', state: row.settled_as });
-      else if (row.cause === 'foreign') {
-        const detail = 'it never belonged to the log, so that it can only be dropped';
-        await recordAct(this.#pool, row.id, { act: 'redrive', by, reason, detail });
-        outcomes.set(id, { id, outcome: 'refused', detail });
-      } else {
-        const detail = leftBecause.get(keyText(row)) ?? (await this.#redriveKey(row, { by, reason }));
-        leftBecause.set(keyText(row), detail);
-        const settled = (await this.#read(id))?.settled_as;
-        outcomes.set(id, settled === 'redriven' ? { id, outcome: 'done' } : { id, outcome: 'refused', detail });
+    try {
+      for (const [id, row] of rows) {
+        if (row === undefined) outcomes.set(id, { id, outcome: 'not_found' });
+        else if (row.settled_as !== null) outcomes.set(id, { id, outcome: 'settled', state: row.settled_as });
+        else if (row.cause === 'foreign') {
+          const detail = 'it never belonged to the log, so that it can only be dropped';
+          await recordAct(this.#pool, row.id, { act: 'redrive', by, reason, detail });
+          outcomes.set(id, { id, outcome: 'refused', detail });
+        } else {
+          const detail = leftBecause.get(keyText(row)) ?? (await this.#redriveKey(row, { by, reason }));
+          leftBecause.set(keyText(row), detail);
+          outcomes.set(id, { id, outcome: 'refused', detail });
+          if ((await this.#read(id))?.settled_as === 'redriven') outcomes.set(id, { id, outcome: 'done' });
+        }
       }
+    } catch (error) {
+      throw afterOutcomes(outcomes, error);
     }
     return ids.map((id) => outcomes.get(id) as ParkedOutcome);
   }

@@ -1,6 +1,7 @@
 import type { GetTop, TopCustomer } from '@tandem/contracts/analytics-queries';
 import type { Currency } from '@tandem/contracts/money';
 import type { PoolClient } from 'pg';
+import type { CountedEvent } from '../consumer/read-record.ts';
 import { toSafeInteger } from '../queries/too-large.ts';
 import { readSums, type Projection } from './projection.ts';
 import { DAY_MS, isoOf, startMs } from './time-buckets.ts';
@@ -20,19 +21,8 @@ export const customers: Projection = {
   tables: ['customers_by_day'],
 
   async apply(client, partition, events) {
-    const sums = new Map<string, Row>();
-    for (const { at, event } of events) {
-      if (event.type !== 'order.placed.v1') continue;
-      const { currency, customerId, total } = event.data;
-      const day = startMs(at, DAY_MS);
-      const key = `${day} ${currency} ${customerId}`;
-      let row = sums.get(key);
-      if (row === undefined) sums.set(key, (row = { day, currency, customerId, orders: 0, amount: 0n }));
-      row.orders += 1;
-      row.amount += BigInt(total);
-    }
-    if (sums.size === 0) return;
-    const rows = [...sums.values()];
+    const rows = fold(events);
+    if (rows.length === 0) return;
     await client.query({
       name: 'write-customers',
       text: `insert into customers_by_day as c (partition, day, currency, customer_id, orders, amount)
@@ -59,6 +49,22 @@ export const customers: Projection = {
     return { sums, quantiles: {} };
   },
 };
+
+/** What the events add to each customer's days. */
+export function fold(events: readonly CountedEvent[]): Row[] {
+  const sums = new Map<string, Row>();
+  for (const { at, event } of events) {
+    if (event.type !== 'order.placed.v1') continue;
+    const { currency, customerId, total } = event.data;
+    const day = startMs(at, DAY_MS);
+    const key = `${day} ${currency} ${customerId}`;
+    let row = sums.get(key);
+    if (row === undefined) sums.set(key, (row = { day, currency, customerId, orders: 0, amount: 0n }));
+    row.orders += 1;
+    row.amount += BigInt(total);
+  }
+  return [...sums.values()];
+}
 
 /**
  * Of each currency the customers with the largest amounts on the days that begin in `[from, to)`, the largest first.

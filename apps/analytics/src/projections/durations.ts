@@ -37,19 +37,11 @@ export const durations: Projection = {
   tables: ['open_orders', 'durations_by_time'],
 
   async apply(client, partition, events) {
-    const { placed, closed, reached } = follow(events);
+    const { placed, closed, reached } = fold(events);
     if (placed.size === 0 && closed.size === 0 && reached.length === 0) return;
     const before = await readPlaced(client, reached, placed);
-    const distributions = new Map<string, Distribution>();
-    for (const { orderId, step, at } of reached) {
-      const placedMs = placed.get(orderId) ?? before.get(orderId);
-      // Its placing was dropped, or it was closed before.
-      if (placedMs === undefined) continue;
-      const durationMs = Math.max(0, at.getTime() - placedMs);
-      add(distributions, 'hour', startMs(at, HOUR_MS), step, durationMs);
-      add(distributions, 'day', startMs(at, DAY_MS), step, durationMs);
-    }
-    const merged = await mergeStored(client, partition, [...distributions.values()]);
+    const measured = measure(reached, (orderId) => placed.get(orderId) ?? before.get(orderId));
+    const merged = await mergeStored(client, partition, measured);
     const opened = [...placed].filter(([orderId]) => !closed.has(orderId));
     await client.query({
       name: 'write-durations',
@@ -105,7 +97,7 @@ export const durations: Projection = {
 };
 
 /** What the events say of the orders' placing and of what they got to, before any of them is closed. */
-function follow(events: readonly CountedEvent[]) {
+export function fold(events: readonly CountedEvent[]) {
   const placed = new Map<string, number>();
   const closed = new Set<string>();
   const reached: Reached[] = [];
@@ -128,6 +120,26 @@ function follow(events: readonly CountedEvent[]) {
     }
   }
   return { placed, closed, reached };
+}
+
+/**
+ * The durations of what orders got to, by the hour and the day of it.
+ *
+ * @param placedMs when an order was placed; undefined when its placing was dropped, or it was closed before.
+ */
+export function measure(
+  reached: readonly Reached[],
+  placedMs: (orderId: string) => number | undefined,
+): Distribution[] {
+  const distributions = new Map<string, Distribution>();
+  for (const { orderId, step, at } of reached) {
+    const startedMs = placedMs(orderId);
+    if (startedMs === undefined) continue;
+    const durationMs = Math.max(0, at.getTime() - startedMs);
+    add(distributions, 'hour', startMs(at, HOUR_MS), step, durationMs);
+    add(distributions, 'day', startMs(at, DAY_MS), step, durationMs);
+  }
+  return [...distributions.values()];
 }
 
 /** When the orders were placed whose placing is not among the events. */

@@ -1,6 +1,7 @@
 import { FUNNEL_REASONS_MAX, type Funnel, type GetFunnel } from '@tandem/contracts/analytics-queries';
 import type { OrderEvent } from '@tandem/contracts/order-events';
 import type { PoolClient } from 'pg';
+import type { CountedEvent } from '../consumer/read-record.ts';
 import { toSafeInteger } from '../queries/too-large.ts';
 import { readSums, type Projection } from './projection.ts';
 import { HOUR_MS, isoOf, startMs } from './time-buckets.ts';
@@ -22,19 +23,8 @@ export const funnel: Projection = {
   tables: ['funnel_by_hour'],
 
   async apply(client, partition, events) {
-    const counts = new Map<string, Row>();
-    for (const { at, event } of events) {
-      const step = stepOf(event);
-      if (step === undefined) continue;
-      const hour = startMs(at, HOUR_MS);
-      const [cause, reason] = event.type === 'order.cancelled.v1' ? whyOf(event.data) : ['', ''];
-      const key = `${hour} ${step} ${cause} ${reason}`;
-      const row = counts.get(key);
-      if (row === undefined) counts.set(key, { hour, step, cause, reason, orders: 1 });
-      else row.orders += 1;
-    }
-    if (counts.size === 0) return;
-    const rows = [...counts.values()];
+    const rows = fold(events);
+    if (rows.length === 0) return;
     await client.query({
       name: 'write-funnel',
       text: `insert into funnel_by_hour as f (partition, hour, step, cause, reason, orders)
@@ -65,6 +55,22 @@ export const funnel: Projection = {
     return { sums, quantiles: {} };
   },
 };
+
+/** What the events add to each hour. */
+export function fold(events: readonly CountedEvent[]): Row[] {
+  const counts = new Map<string, Row>();
+  for (const { at, event } of events) {
+    const step = stepOf(event);
+    if (step === undefined) continue;
+    const hour = startMs(at, HOUR_MS);
+    const [cause, reason] = event.type === 'order.cancelled.v1' ? whyOf(event.data) : ['', ''];
+    const key = `${hour} ${step} ${cause} ${reason}`;
+    const row = counts.get(key);
+    if (row === undefined) counts.set(key, { hour, step, cause, reason, orders: 1 });
+    else row.orders += 1;
+  }
+  return [...counts.values()];
+}
 
 /** The state that an order gets to. It is shipped with the shipment after which nothing remains. */
 function stepOf(event: OrderEvent): Step | undefined {

@@ -13,9 +13,7 @@ export const orderCounts: Projection = {
   tables: ['order_counts'],
 
   async apply(client, partition, events) {
-    const counts: OrderCounts = { placed: 0, paid: 0, shipped: 0, delivered: 0, cancelled: 0 };
-    for (const event of events) count(event, counts);
-    const { placed, paid, shipped, delivered, cancelled } = counts;
+    const { placed, paid, shipped, delivered, cancelled } = fold(events);
     if (placed + paid + shipped + delivered + cancelled === 0) return;
     await client.query({
       name: 'write-order-counts',
@@ -41,6 +39,13 @@ export const orderCounts: Projection = {
     return { sums, quantiles: {} };
   },
 };
+
+/** What the events add to each count. */
+export function fold(events: readonly CountedEvent[]): OrderCounts {
+  const counts: OrderCounts = { placed: 0, paid: 0, shipped: 0, delivered: 0, cancelled: 0 };
+  for (const event of events) count(event, counts);
+  return counts;
+}
 
 function count({ event }: CountedEvent, counts: OrderCounts): void {
   switch (event.type) {

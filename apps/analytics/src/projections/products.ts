@@ -1,6 +1,7 @@
 import type { GetTop, TopProduct } from '@tandem/contracts/analytics-queries';
 import type { Currency } from '@tandem/contracts/money';
 import type { PoolClient } from 'pg';
+import type { CountedEvent } from '../consumer/read-record.ts';
 import { toSafeInteger } from '../queries/too-large.ts';
 import { readSums, type Projection } from './projection.ts';
 import { DAY_MS, isoOf, startMs } from './time-buckets.ts';
@@ -21,25 +22,8 @@ export const products: Projection = {
   tables: ['products_by_day'],
 
   async apply(client, partition, events) {
-    const sums = new Map<string, Row>();
-    for (const { at, event } of events) {
-      if (event.type !== 'order.placed.v1') continue;
-      const { currency, lines } = event.data;
-      const day = startMs(at, DAY_MS);
-      // An order with two lines of one product is one order of it.
-      const counted = lines.length === 1 ? undefined : new Set<string>();
-      for (const { sku, quantity, unitPrice } of lines) {
-        const key = `${day} ${currency} ${sku}`;
-        let row = sums.get(key);
-        if (row === undefined) sums.set(key, (row = { day, currency, sku, orders: 0, quantity: 0, amount: 0n }));
-        if (counted?.has(sku) !== true) row.orders += 1;
-        counted?.add(sku);
-        row.quantity += quantity;
-        row.amount += BigInt(quantity) * BigInt(unitPrice);
-      }
-    }
-    if (sums.size === 0) return;
-    const rows = [...sums.values()];
+    const rows = fold(events);
+    if (rows.length === 0) return;
     await client.query({
       name: 'write-products',
       text: `insert into products_by_day as p (partition, day, currency, sku, orders, quantity, amount)
@@ -70,6 +54,28 @@ export const products: Projection = {
     return { sums, quantiles: {} };
   },
 };
+
+/** What the events add to each product's days. */
+export function fold(events: readonly CountedEvent[]): Row[] {
+  const sums = new Map<string, Row>();
+  for (const { at, event } of events) {
+    if (event.type !== 'order.placed.v1') continue;
+    const { currency, lines } = event.data;
+    const day = startMs(at, DAY_MS);
+    // An order with two lines of one product is one order of it.
+    const counted = lines.length === 1 ? undefined : new Set<string>();
+    for (const { sku, quantity, unitPrice } of lines) {
+      const key = `${day} ${currency} ${sku}`;
+      let row = sums.get(key);
+      if (row === undefined) sums.set(key, (row = { day, currency, sku, orders: 0, quantity: 0, amount: 0n }));
+      if (counted?.has(sku) !== true) row.orders += 1;
+      counted?.add(sku);
+      row.quantity += quantity;
+      row.amount += BigInt(quantity) * BigInt(unitPrice);
+    }
+  }
+  return [...sums.values()];
+}
 
 /**
  * Of each currency the products with the largest amounts on the days that begin in `[from, to)`, the largest first.

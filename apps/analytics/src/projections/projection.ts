@@ -21,6 +21,23 @@ export interface Projection {
   totals(client: PoolClient): Promise<ProjectionTotals>;
 }
 
+/**
+ * Adds the events to all projections at once: they share nothing but the connection, which, when it is pipelined, does not wait
+ * between their statements. Settles when each has, so that what fails ends nobody's transaction too early.
+ */
+export async function applyAll(
+  projections: readonly Projection[],
+  client: PoolClient,
+  partition: number,
+  events: readonly CountedEvent[],
+): Promise<void> {
+  const failures: Error[] = [];
+  const failed = (error: Error) => failures.push(error);
+  await Promise.all(projections.map((each) => each.apply(client, partition, events).catch(failed)));
+  // The first says why; the others, that the transaction had failed.
+  if (failures[0] !== undefined) throw failures[0];
+}
+
 /** By which two copies are compared that were counted up to the same offsets. */
 export interface ProjectionTotals {
   /** Counts and sums, by their names: the same in both copies, or one of them is wrong. */

@@ -3,10 +3,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { transaction } from '@tandem/postgres/transaction';
 import fc from 'fast-check';
 import { AnalyticsDatabase } from '../analytics-database.testing.ts';
-import type { CountedEvent } from '../consumer/read-record.ts';
 import { cancelled, histories, paid, placed, shipped, someHistories } from '../histories.testing.ts';
 import { partitionOf, type TestEvent } from '../order-log.testing.ts';
 import { recount, recountCancellations, recountDurations, recountTops } from '../recount.testing.ts';
+import { at, inLog } from './counted-events.testing.ts';
 import { QUANTILE_ERROR } from './projection.ts';
 import { PROJECTIONS } from './projections.ts';
 
@@ -21,8 +21,7 @@ afterAll(() => database?.remove());
 
 /** Applies events to all projections, each partition's in batches of so many. */
 async function count(events: readonly TestEvent[], batchEvents: number, schema?: string): Promise<void> {
-  const inLog = events.map((event, index): CountedEvent => ({ ...event, position: BigInt(index + 1) }));
-  const partitions = Map.groupBy(inLog, ({ orderId }) => partitionOf(orderId, PARTITIONS));
+  const partitions = Map.groupBy(inLog(events), ({ orderId }) => partitionOf(orderId, PARTITIONS));
   await Promise.all(
     [...partitions].map(async ([partition, log]) => {
       for (let start = 0; start < log.length; start += batchEvents)
@@ -54,10 +53,6 @@ const products = async (limit: number) =>
   (await counted(queries().products({ ...DAYS, limit, waitMsMax }, Infinity))).products;
 const customers = async (limit: number) =>
   (await counted(queries().customers({ ...DAYS, limit, waitMsMax }, Infinity))).customers;
-
-const at = (time: string, event: TestEvent['event'], orderId: string = randomUUID()): TestEvent => {
-  return { orderId, version: 1, at: new Date(time), event };
-};
 
 /** The value below which a share of them lies, by the nearest rank. */
 const quantile = (sorted: readonly number[], share: number) => sorted[Math.floor(share * (sorted.length - 1))] ?? NaN;

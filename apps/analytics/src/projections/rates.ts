@@ -1,5 +1,6 @@
 import type { Summary } from '@tandem/contracts/analytics-queries';
 import type { PoolClient } from 'pg';
+import type { CountedEvent } from '../consumer/read-record.ts';
 import { toSafeInteger } from '../queries/too-large.ts';
 import { readSums, type Projection } from './projection.ts';
 import { isoOf, SECOND_MS, startMs } from './time-buckets.ts';
@@ -14,14 +15,7 @@ export const rates: Projection = {
   tables: ['events_by_second'],
 
   async apply(client, partition, events) {
-    const seconds = new Map<number, { events: number; placed: number }>();
-    for (const { at, event } of events) {
-      const start = startMs(at, SECOND_MS);
-      let second = seconds.get(start);
-      if (second === undefined) seconds.set(start, (second = { events: 0, placed: 0 }));
-      second.events += 1;
-      if (event.type === 'order.placed.v1') second.placed += 1;
-    }
+    const seconds = fold(events);
     const counts = [...seconds.values()];
     await client.query({
       name: 'write-rates',
@@ -57,6 +51,19 @@ export const rates: Projection = {
     return { sums, quantiles: {} };
   },
 };
+
+/** What the events add to each second. */
+export function fold(events: readonly CountedEvent[]): Map<number, { events: number; placed: number }> {
+  const seconds = new Map<number, { events: number; placed: number }>();
+  for (const { at, event } of events) {
+    const start = startMs(at, SECOND_MS);
+    let second = seconds.get(start);
+    if (second === undefined) seconds.set(start, (second = { events: 0, placed: 0 }));
+    second.events += 1;
+    if (event.type === 'order.placed.v1') second.placed += 1;
+  }
+  return seconds;
+}
 
 /** Rates as of the newest event counted, whose second is the last one. */
 export async function readRates(client: PoolClient): Promise<Summary['rates']> {

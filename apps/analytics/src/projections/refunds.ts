@@ -1,6 +1,7 @@
 import type { Summary } from '@tandem/contracts/analytics-queries';
 import type { Currency } from '@tandem/contracts/money';
 import type { PoolClient } from 'pg';
+import type { CountedEvent } from '../consumer/read-record.ts';
 import { toSafeInteger } from '../queries/too-large.ts';
 import { readSums, type Projection } from './projection.ts';
 
@@ -18,24 +19,7 @@ export const refunds: Projection = {
   tables: ['refunds'],
 
   async apply(client, partition, events) {
-    const currencies = new Map<string, Sums>();
-    const sumsOf = (currency: string): Sums => {
-      let sums = currencies.get(currency);
-      if (sums === undefined)
-        currencies.set(currency, (sums = { requested: 0, requestedAmount: 0n, recorded: 0, recordedAmount: 0n }));
-      return sums;
-    };
-    for (const { event } of events) {
-      if (event.type === 'order.refund-requested.v1') {
-        const sums = sumsOf(event.data.currency);
-        sums.requested += 1;
-        sums.requestedAmount += BigInt(event.data.amount);
-      } else if (event.type === 'order.refund-recorded.v1') {
-        const sums = sumsOf(event.data.currency);
-        sums.recorded += 1;
-        sums.recordedAmount += BigInt(event.data.amount);
-      }
-    }
+    const currencies = fold(events);
     if (currencies.size === 0) return;
     const sums = [...currencies.values()];
     await client.query({
@@ -68,6 +52,29 @@ export const refunds: Projection = {
     return { sums, quantiles: {} };
   },
 };
+
+/** What the events add to each currency. */
+export function fold(events: readonly CountedEvent[]): Map<string, Sums> {
+  const currencies = new Map<string, Sums>();
+  const sumsOf = (currency: string): Sums => {
+    let sums = currencies.get(currency);
+    if (sums === undefined)
+      currencies.set(currency, (sums = { requested: 0, requestedAmount: 0n, recorded: 0, recordedAmount: 0n }));
+    return sums;
+  };
+  for (const { event } of events) {
+    if (event.type === 'order.refund-requested.v1') {
+      const sums = sumsOf(event.data.currency);
+      sums.requested += 1;
+      sums.requestedAmount += BigInt(event.data.amount);
+    } else if (event.type === 'order.refund-recorded.v1') {
+      const sums = sumsOf(event.data.currency);
+      sums.recorded += 1;
+      sums.recordedAmount += BigInt(event.data.amount);
+    }
+  }
+  return currencies;
+}
 
 /** Over all partitions, by currency in alphabetical order. @throws TooLargeError */
 export async function readRefunds(client: PoolClient): Promise<Summary['refunds']> {

@@ -1,6 +1,7 @@
 import type { GetRevenue, RevenueBucket } from '@tandem/contracts/analytics-queries';
 import type { Currency } from '@tandem/contracts/money';
 import type { PoolClient } from 'pg';
+import type { CountedEvent } from '../consumer/read-record.ts';
 import { TooLargeError, toSafeInteger } from '../queries/too-large.ts';
 import { addRevenue, noRevenue, readSums, type Projection, type RevenueSums } from './projection.ts';
 import { DAY_MS, HOUR_MS, isoOf, MINUTE_MS, startMs } from './time-buckets.ts';
@@ -15,15 +16,8 @@ export const revenueByTime: Projection = {
   tables: ['revenue_by_time'],
 
   async apply(client, partition, events) {
-    const minutes = new Map<number, Map<string, RevenueSums>>();
-    for (const event of events)
-      addRevenue(event, (currency) => sumsOf(minutes, startMs(event.at, MINUTE_MS), currency));
-    if (minutes.size === 0) return;
-    const buckets = [
-      ...rowsOf('minute', minutes),
-      ...rowsOf('hour', longer(minutes, HOUR_MS)),
-      ...rowsOf('day', longer(minutes, DAY_MS)),
-    ];
+    const buckets = fold(events);
+    if (buckets.length === 0) return;
     await client.query({
       name: 'write-revenue-by-time',
       text: `insert into revenue_by_time as r (partition, bucket, start, currency, placed, placed_amount, gross, refunded)
@@ -57,6 +51,17 @@ export const revenueByTime: Projection = {
     return { sums, quantiles: {} };
   },
 };
+
+/** What the events add to each bucket. */
+export function fold(events: readonly CountedEvent[]) {
+  const minutes: Buckets = new Map();
+  for (const event of events) addRevenue(event, (currency) => sumsOf(minutes, startMs(event.at, MINUTE_MS), currency));
+  return [
+    ...rowsOf('minute', minutes),
+    ...rowsOf('hour', longer(minutes, HOUR_MS)),
+    ...rowsOf('day', longer(minutes, DAY_MS)),
+  ];
+}
 
 /**
  * The buckets that begin in `[from, to)` and have something in them, oldest first, currencies in alphabetical order.

@@ -2,6 +2,7 @@ import type { Currency } from '@tandem/contracts/money';
 import type { RevenueSums as RevenueSumsReply } from '@tandem/contracts/analytics-queries';
 import type { z } from 'zod';
 import type { PoolClient } from 'pg';
+import type { CountedEvent } from '../consumer/read-record.ts';
 import { toSafeInteger } from '../queries/too-large.ts';
 import { addRevenue, noRevenue, readSums, type Projection, type RevenueSums } from './projection.ts';
 
@@ -12,10 +13,7 @@ export const revenueTotals: Projection = {
   tables: ['revenue_totals'],
 
   async apply(client, partition, events) {
-    const totals = new Map<string, RevenueSums>();
-    const sumsOf = (currency: string) =>
-      totals.get(currency) ?? (totals.set(currency, noRevenue()).get(currency) as RevenueSums);
-    for (const event of events) addRevenue(event, sumsOf);
+    const totals = fold(events);
     if (totals.size === 0) return;
     const sums = [...totals.values()];
     await client.query({
@@ -48,6 +46,15 @@ export const revenueTotals: Projection = {
     return { sums, quantiles: {} };
   },
 };
+
+/** What the events add to each currency. */
+export function fold(events: readonly CountedEvent[]): Map<string, RevenueSums> {
+  const totals = new Map<string, RevenueSums>();
+  const sumsOf = (currency: string) =>
+    totals.get(currency) ?? (totals.set(currency, noRevenue()).get(currency) as RevenueSums);
+  for (const event of events) addRevenue(event, sumsOf);
+  return totals;
+}
 
 /**
  * The totals over all partitions, by currency in alphabetical order. The average order is rounded down to the minor unit.

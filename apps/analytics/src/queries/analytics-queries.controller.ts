@@ -1,4 +1,4 @@
-import { Controller } from '@nestjs/common';
+import { Controller, UseFilters } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload, Transport } from '@nestjs/microservices';
 import {
   type CustomersReply,
@@ -16,10 +16,12 @@ import {
   type SummaryReply,
 } from '@tandem/contracts/analytics-queries';
 import { ANALYTICS_QUERIES } from '@tandem/contracts/topology';
+import { DatabaseFailureFilter } from '@tandem/transports/rabbitmq/database-failure.filter';
 import { RequestContext } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import { AnalyticsQueries } from './analytics-queries.ts';
 
 @Controller()
+@UseFilters(new DatabaseFailureFilter('reads'))
 export class AnalyticsQueriesController {
   constructor(private readonly queries: AnalyticsQueries) {}
 

@@ -26,7 +26,10 @@ export class LogBounds {
       const cut = offsets.filter(({ low }) => low !== '0').sort((a, b) => a.partition - b.partition);
       if (cut.length === 0) return undefined;
       const where = cut.map(({ partition, low }) => `partition ${partition} begins at offset ${low}`).join(', ');
-      return `The log does not begin with its first record: ${where}. What was deleted cannot be counted again.`;
+      return (
+        `The beginning of the log was deleted: ${where}. What was deleted cannot be counted again from it; ` +
+        '`npm run recover -- --yes` publishes every event again, as a new log.'
+      );
     } finally {
       await admin.disconnect().catch(() => undefined);
     }

@@ -1,4 +1,4 @@
-import { Controller } from '@nestjs/common';
+import { Controller, UseFilters } from '@nestjs/common';
 import { MessagePattern, Payload, Transport } from '@nestjs/microservices';
 import {
   ListProjections,
@@ -7,9 +7,11 @@ import {
   type RebuildReply,
 } from '@tandem/contracts/projections';
 import { PROJECTION_QUERIES } from '@tandem/contracts/topology';
+import { DatabaseFailureFilter } from '@tandem/transports/rabbitmq/database-failure.filter';
 import { ProjectionAdministration } from './projection-administration.ts';
 
 @Controller()
+@UseFilters(new DatabaseFailureFilter('reads'))
 export class ProjectionsController {
   constructor(private readonly projections: ProjectionAdministration) {}
 
@@ -19,6 +21,7 @@ export class ProjectionsController {
   }
 
   @MessagePattern(PROJECTION_QUERIES.rebuild, Transport.RMQ)
+  @UseFilters(new DatabaseFailureFilter('changes'))
   rebuild(@Payload({ schema: RebuildProjection }) request: RebuildProjection): Promise<RebuildReply> {
     return this.projections.rebuild(request);
   }

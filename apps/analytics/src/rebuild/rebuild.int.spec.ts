@@ -10,10 +10,11 @@ import type { HealthReport } from '@tandem/telemetry/health';
 import { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
 import { connect } from 'amqplib';
 import { Kafka, logLevel } from 'kafkajs';
+import type { PoolClient } from 'pg';
 import { AnalyticsDatabase, eventually, testConfig } from '../analytics-database.testing.ts';
 import type { Config } from '../config.ts';
 import { parkedKeys } from '../consumer/parking.ts';
-import { redrive } from '../consumer/redrive.ts';
+import { drop, redrive } from '../consumer/redrive.ts';
 import { someHistories } from '../histories.testing.ts';
 import { firstOfSeveral, OrderLog, type TestEvent, type TestRecord } from '../order-log.testing.ts';
 import { PROJECTIONS } from '../projections/projections.ts';
@@ -191,9 +192,29 @@ describe('a rebuild', () => {
     await cutBeginning();
     expect(await ask('order-counts')).toEqual({
       outcome: 'truncated',
-      detail: expect.stringMatching(/partition 0 begins at offset 5\. What was deleted cannot be counted again/),
+      detail: expect.stringMatching(
+        /partition 0 begins at offset 5\. What was deleted cannot be counted again from it/,
+      ),
     });
     expect((await status('order-counts')).rebuild).toBeUndefined();
+  }, 90_000);
+
+  it('of a log that goes on before a gap is refused, and says what to do; the live copy found its way', async () => {
+    await start();
+    const events = someHistories(100, 48);
+    const records = log.chain.records(events);
+    const [first, ...others] = records.filter(({ partition }) => partition === 0);
+    const last = others.pop() as TestRecord;
+    await log.send([...records.filter((record) => record !== first && record !== last)]);
+    // Behind what follows it, but for the last: whoever reads once finds the first two alone.
+    await log.send([first as TestRecord, last]);
+    await log.checkpoint();
+    await expectCounted(events);
+    expect(await rebuild('order-counts')).toMatchObject({
+      state: 'failed',
+      reason: expect.stringMatching(/in partition 0 the log leads to position \d+, .*npm run recover -- --yes/s),
+    });
+    await expectCounted(events);
   }, 90_000);
 
   it('leaves out what is parked, and counts what was redriven at its own offset', async () => {
@@ -233,6 +254,60 @@ describe('a rebuild', () => {
     await expectCounted(countable([second]), fromPoison(second));
   }, 120_000);
 
+  it('counts what is redriven and leaves out what is dropped while it is under way, wherever it has got to', async () => {
+    await start();
+    const events = someHistories(1_000, 47);
+    const records = log.chain.records(events);
+    // Of each partition one order that will be redriven, and one of which the poisoned event will be dropped.
+    const poisons = Array.from({ length: PARTITIONS }, (_, partition) => {
+      const own = records.filter((record) => record.partition === partition);
+      return { redriven: firstOfSeveral(own), dropped: firstOfSeveral(own, 200) };
+    });
+    const poisoned = new Set(poisons.flatMap(({ redriven, dropped }) => [redriven, dropped]));
+    await log.send(records.map((record) => (poisoned.has(record) ? { ...record, value: 'poison' } : record)));
+    await log.checkpoint();
+    const waits = (record: TestRecord, poison: TestRecord) =>
+      record.key === poison.key && records.indexOf(record) >= records.indexOf(poison);
+    const parked = records.filter((record) => [...poisoned].some((poison) => waits(record, poison)));
+    const counted = (left: (record: TestRecord) => boolean) =>
+      events.filter((_, index) => !left(records[index] as TestRecord));
+    await expectCounted(
+      counted((record) => parked.includes(record)),
+      parked.length,
+    );
+
+    const freezer = await database.pool.connect();
+    try {
+      await standStillAfterFirstBatch(freezer);
+      expect(await ask('order-counts')).toMatchObject({ outcome: 'accepted' });
+      await standsStill(freezer);
+      const topic = database.names.topics.orderEvents;
+      for (const { redriven, dropped } of poisons) {
+        await database.pool.query('update parked set value = $2 where position = $1', [
+          redriven.headers['position'],
+          Buffer.from(redriven.value as string),
+        ]);
+        const position = dropped.headers['position'];
+        const { rows } = await database.pool.query('select id from parked where position = $1', [position]);
+        const acting = { by: 'test', reason: 'nobody knows what it was' };
+        expect(await drop(database.pool, topic, { partition: dropped.partition, row: rows[0].id }, acting)).toBe(true);
+        for (const { key } of [redriven, dropped])
+          for (const waiting of await parkedKeys(database.pool, topic, key as string))
+            await redrive(database.pool, topic, waiting, PROJECTIONS, acting);
+      }
+      await freezer.query('select pg_advisory_unlock(4711)');
+      expect(await ended('order-counts')).toMatchObject({ state: 'swapped', differences: [] });
+    } finally {
+      freezer.release(true);
+    }
+    await expectCounted(counted((record) => poisons.some(({ dropped }) => dropped === record)));
+    // What was taken for redriven or dropped on the way is so for whoever begins later, too.
+    await database.pool.query('drop function stand_still cascade');
+    for (const { name } of PROJECTIONS)
+      expect([name, await rebuild(name)]).toMatchObject([name, { state: 'swapped', differences: [] }]);
+    await expectCounted(counted((record) => poisons.some(({ dropped }) => dropped === record)));
+  }, 120_000);
+
   it('that was killed half-way is gone on with by whoever comes next', async () => {
     const events = someHistories(1_000, 46);
     const victim = startProcess();
@@ -240,20 +315,9 @@ describe('a rebuild', () => {
     try {
       await log.publish(events);
       await expectCounted(events);
-      // The second batch stands still before it commits.
-      await freezer.query('select pg_advisory_lock(4711)');
-      await freezer.query(
-        `create function stand_still() returns trigger language plpgsql as
-           'begin if old.read > 0 then perform pg_advisory_xact_lock(4711); end if; return new; end';
-         create trigger stand_still before update of read on rebuilds for each row execute function stand_still()`,
-      );
+      await standStillAfterFirstBatch(freezer);
       expect(await ask('order-counts')).toMatchObject({ outcome: 'accepted' });
-      await eventually(async () => {
-        const waiting = await freezer.query(
-          `select 1 from pg_locks where locktype = 'advisory' and objid = 4711 and not granted`,
-        );
-        expect(waiting.rowCount).toBe(1);
-      }, LATE_MS);
+      await standsStill(freezer);
       const half = (await status('order-counts')).rebuild;
       expect(half).toMatchObject({ state: 'reading' });
       expect(half?.read).toBeGreaterThan(0);
@@ -276,6 +340,24 @@ describe('a rebuild', () => {
     }
   }, 120_000);
 });
+
+/** The second batch of a rebuild stands still before it commits, until the lock of this connection is let go. */
+async function standStillAfterFirstBatch(freezer: PoolClient): Promise<void> {
+  await freezer.query('select pg_advisory_lock(4711)');
+  await freezer.query(
+    `create function stand_still() returns trigger language plpgsql as
+       'begin if old.read > 0 then perform pg_advisory_xact_lock(4711); end if; return new; end';
+     create trigger stand_still before update of read on rebuilds for each row execute function stand_still()`,
+  );
+}
+
+const standsStill = (freezer: PoolClient) =>
+  eventually(async () => {
+    const waiting = await freezer.query(
+      `select 1 from pg_locks where locktype = 'advisory' and objid = 4711 and not granted`,
+    );
+    expect(waiting.rowCount).toBe(1);
+  }, LATE_MS);
 
 function startProcess(): ChildProcess {
   const hooks = fileURLToPath(new URL('../../../../tools/ts-hooks.mjs', import.meta.url));

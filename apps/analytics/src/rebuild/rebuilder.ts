@@ -330,7 +330,9 @@ function checkMarks(live: ReadonlyMap<number, ShadowOffset>, shadow: ReadonlyMap
     const reached = shadow.get(partition)?.mark ?? 0n;
     if (reached !== mark)
       throw new RebuildRefusedError(
-        `in partition ${partition} the log leads to position ${reached}, but what was counted to ${mark}: it has a gap`,
+        `in partition ${partition} the log leads to position ${reached}, but what was counted to ${mark}: what comes between ` +
+          'is missing, or lies before what it follows. `npm run recover -- --yes` publishes every event again, as a new ' +
+          'log, from which everything is counted anew',
       );
   }
 }
