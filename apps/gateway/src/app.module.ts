@@ -30,16 +30,19 @@ export class Gateway {
 
   constructor(config: Config) {
     const { queues, exchanges } = topology(config.NAMESPACE);
-    const client = (queue: string) =>
+    const client = (queue: string, more: { waitMsMax?: number } = {}) =>
       new RabbitMqClient({
         url: config.RABBITMQ_URL,
         queue,
         name: `gateway to ${queue}`,
         deadlineMs: config.DEADLINE_MS,
         inFlightMax: config.IN_FLIGHT_MAX,
+        ...more,
       });
-    const commands = client(queues.orderCommands);
-    const queries = client(queues.orderQueries);
+    const bounded = { waitMsMax: config.IN_FLIGHT_WAIT_MS };
+    const commands = client(queues.orderCommands, bounded);
+    const queries = client(queues.orderQueries, bounded);
+    // Some of its answers are waited for on purpose: `?after=`.
     const analytics = client(queues.analyticsQueries);
     const payments = client(queues.paymentsQueries);
     this.#clients = [commands, queries, analytics, payments];

@@ -15,8 +15,10 @@ const Environment = z.object({
   DEADLINE_MS: count(5_000),
   /** How long `?after=` waits for analytics to have counted, in milliseconds. Less than the deadline. */
   AFTER_WAIT_MS: count(3_000, 0),
-  /** Requests that may wait for one service's answer at once; the next is answered 503. Well below a second's work. */
+  /** Requests that may wait for one service's answer at once; the next is answered 503. */
   IN_FLIGHT_MAX: count(2_100),
+  /** How long the last of them may have to wait at the rate at which answers come, in milliseconds: fewer may wait then. */
+  IN_FLIGHT_WAIT_MS: count(500),
   BODY_BYTES_MAX: count(65_536),
   /** How long a client may take to send its whole request, in milliseconds. */
   REQUEST_TIMEOUT_MS: count(10_000),

@@ -25,8 +25,8 @@ import { ANALYTICS_QUERIES, INTAKE, ORDER_COMMANDS, ORDER_QUERIES, topology } fr
 import { Logger } from '@nestjs/common';
 import { OutcomeUnknownError, UnavailableError } from '@tandem/transports/rabbitmq/errors';
 import { RabbitMqServer, type RequestContext } from '@tandem/transports/rabbitmq/rabbitmq-server';
-import { connect } from 'amqplib';
-import { readConfig, type Config } from './config.ts';
+import { RABBITMQ_URL } from '@tandem/transports/rabbitmq/rabbitmq.testing';
+import { DEADLINE_MS, removeQueues, settings as settingsIn } from './gateway.testing.ts';
 import { Problem } from './problem.ts';
 import { serve, type Serving } from './serve.ts';
 
@@ -35,21 +35,10 @@ import { serve, type Serving } from './serve.ts';
 
 Logger.overrideLogger(false);
 
-const RABBITMQ_URL = process.env['RABBITMQ_URL'] ?? 'amqp://guest:guest@127.0.0.1:5672';
 const NAMESPACE = `gw-${randomUUID().slice(0, 8)}`;
 const names = topology(NAMESPACE);
-const DEADLINE_MS = 700;
 
-const settings = (more: Record<string, string> = {}): Config =>
-  readConfig({
-    RABBITMQ_URL,
-    NAMESPACE,
-    GATEWAY_PORT: '0',
-    DEADLINE_MS: String(DEADLINE_MS),
-    AFTER_WAIT_MS: '300',
-    LOG_LEVEL: 'silent',
-    ...more,
-  });
+const settings = (more: Record<string, string> = {}) => settingsIn(NAMESPACE, more);
 
 /** New orders are taken; see operator/intake.int.spec.ts for when they are not. */
 const OPEN = { paused: false, revision: 0, since: '2026-01-01T00:00:00.000Z' };
@@ -90,11 +79,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await gateway.stop();
   for (const server of servers) await server.close();
-  const connection = await connect(RABBITMQ_URL);
-  const channel = await connection.createChannel();
-  for (const queue of Object.values(names.queues)) await channel.deleteQueue(queue);
-  await channel.deleteExchange(names.exchanges.operator);
-  await connection.close();
+  await removeQueues(names);
 });
 
 afterEach(() => answers.clear());
@@ -180,6 +165,7 @@ describe('commands', () => {
   const rejections: Record<Rejection['code'], [Rejection, number]> = {
     order_not_found: [{ code: 'order_not_found', orderId: ORDER_ID }, 404],
     order_closed: [{ code: 'order_closed', status: 'delivered', version: 4 }, 409],
+    order_shipped_in_part: [{ code: 'order_shipped_in_part', status: 'paid', version: 3 }, 409],
     order_not_ready: [{ code: 'order_not_ready', status: 'placed', version: 1 }, 409],
     line_unknown: [{ code: 'line_unknown', status: 'paid', version: 2, lineId: 9 }, 422],
     line_exceeded: [{ code: 'line_exceeded', status: 'paid', version: 2, lineId: 1, remaining: 1 }, 422],

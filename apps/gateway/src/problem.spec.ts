@@ -35,6 +35,7 @@ describe('refusals of orders', () => {
   const REJECTIONS: Record<Rejection['code'], [Rejection, number]> = {
     order_not_found: [{ code: 'order_not_found', orderId: ORDER_ID }, 404],
     order_closed: [{ code: 'order_closed', status: 'cancelled', version: 2 }, 409],
+    order_shipped_in_part: [{ code: 'order_shipped_in_part', status: 'paid', version: 3 }, 409],
     order_not_ready: [{ code: 'order_not_ready', status: 'placed', version: 1 }, 409],
     line_unknown: [{ code: 'line_unknown', status: 'paid', version: 2, lineId: 9 }, 422],
     line_exceeded: [{ code: 'line_exceeded', status: 'paid', version: 2, lineId: 1, remaining: 1 }, 422],

@@ -25,6 +25,12 @@ const REJECTIONS = {
     retryable: false,
     advice: 'Read the order: `order` holds its status and version at the time of the refusal.',
   },
+  order_shipped_in_part: {
+    status: 409,
+    title: 'A part of the order has been shipped',
+    retryable: false,
+    advice: 'Refund what is not to be shipped, by its lines: an order can be cancelled until its first shipment.',
+  },
   order_not_ready: {
     status: 409,
     title: 'The order has not come that far',
@@ -137,7 +143,9 @@ export const PROBLEMS = {
     status: 409,
     title: 'The log does not begin with its first record',
     retryable: false,
-    advice: 'What retention has deleted cannot be counted again; the live copy still has it.',
+    advice:
+      'What retention has deleted cannot be counted again from this log; the live copy still has it. ' +
+      '`npm run recover -- --yes` publishes every event again, as a new log, from which everything is counted anew.',
   },
   route_not_found: {
     status: 404,
@@ -337,6 +345,8 @@ export function refused(rejection: Rejection, orderId?: string): ProblemError {
     case 'order_closed':
     case 'order_not_ready':
       return met(`The order is ${rejection.status}`, rejection, orderId);
+    case 'order_shipped_in_part':
+      return met(`A part of the order has been shipped; it is ${rejection.status}`, rejection, orderId);
     case 'version_mismatch':
       return met(`The order is at version ${rejection.version} by now`, rejection, orderId);
     case 'line_unknown':

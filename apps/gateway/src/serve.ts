@@ -16,12 +16,17 @@ export interface Serving {
   stop(): Promise<void>;
 }
 
+/** The system bounds it, too: Linux to `net.core.somaxconn`, 4,096 unless set. */
+const BACKLOG = 4_096;
+
 /** Starts the gateway: it listens though RabbitMQ may be away, and says so in its readiness. */
 export async function serve(config: Config): Promise<Serving> {
   const logger = createLogger({ service: 'gateway', level: config.LOG_LEVEL });
   const gateway = new Gateway(config);
   const app = await createApp(config, gateway, logger);
-  await Promise.all([gateway.connect(), app.listen(config.GATEWAY_PORT, config.GATEWAY_HOST)]);
+  // Node lets 511 connections wait to be accepted: a burst of more would try again after one second, then after three.
+  const address = { port: config.GATEWAY_PORT, host: config.GATEWAY_HOST, backlog: BACKLOG };
+  await Promise.all([gateway.connect(), app.listen(address)]);
   logger.log(`The gateway listens on ${await app.getUrl()}`, 'Gateway');
   const stop = async () => {
     gateway.health.stopping();

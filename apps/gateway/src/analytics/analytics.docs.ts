@@ -188,7 +188,8 @@ export const DocumentDurations = () =>
     summary: 'How long orders took to be paid and to be shipped',
     description:
       'From the placing of the order to its payment, and to the shipment after which nothing remains, of those that got ' +
-      'there in the hours of the range. Quantiles are within one percent; all are null when there is no order.',
+      'there in the hours of the range. A quantile q is the duration at rank ⌊q × (orders − 1)⌋, within one percent: of a few ' +
+      'orders p99 is not the longest. All are null when there is no order.',
     schema: Durations,
     examples: {
       aDay: {

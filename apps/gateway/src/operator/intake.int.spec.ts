@@ -6,8 +6,8 @@ import { INTAKE, ORDER_COMMANDS, topology } from '@tandem/contracts/topology';
 import { FanoutPublisher } from '@tandem/transports/rabbitmq/fanout';
 import { RabbitMqServer } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import { RABBITMQ_URL, until } from '@tandem/transports/rabbitmq/rabbitmq.testing';
-import { connect } from 'amqplib';
 import { readConfig } from '../config.ts';
+import { removeQueues } from '../gateway.testing.ts';
 import { Problem } from '../problem.ts';
 import { serve, type Serving } from '../serve.ts';
 
@@ -62,11 +62,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await everyGateway.close();
   for (const server of servers) await server.close();
-  const connection = await connect(RABBITMQ_URL);
-  const channel = await connection.createChannel();
-  for (const queue of Object.values(names.queues)) await channel.deleteQueue(queue);
-  await channel.deleteExchange(names.exchanges.operator);
-  await connection.close();
+  await removeQueues(names);
 });
 
 beforeEach(() => {

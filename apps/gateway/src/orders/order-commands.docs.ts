@@ -93,6 +93,9 @@ const notPaid = (body: object) =>
     refused({ code: 'order_not_ready', status: 'placed', version: 1 }, EXAMPLE_ORDER_ID),
   );
 
+const ship = { carrier: 'post', trackingCode: 'RR123456785AT' };
+const shipPart = { ...ship, lines: [{ id: 1, quantity: 1 }] };
+
 export const DocumentCancelOrder = () =>
   documentedCommand({
     id: 'cancelOrder',
@@ -123,11 +126,18 @@ export const DocumentCancelOrder = () =>
         },
       },
     },
-    refusals: { order_closed: { closed: closed({}) } },
+    refusals: {
+      order_closed: { closed: closed({}) },
+      order_shipped_in_part: {
+        shippedInPart: problemExample(
+          'An order of which a part has been shipped',
+          { before: [placeAndPay, { operationId: 'shipOrder', body: shipPart }], body: {} },
+          refused({ code: 'order_shipped_in_part', status: 'paid', version: 3 }, EXAMPLE_ORDER_ID),
+        ),
+      },
+    },
   });
 
-const ship = { carrier: 'post', trackingCode: 'RR123456785AT' };
-const shipPart = { ...ship, lines: [{ id: 1, quantity: 1 }] };
 const shipment = { id: 1, ...shipPart, at: '2026-01-02T00:00:00.000Z' };
 const shipWhole = { operationId: 'shipOrder', body: ship };
 const shipped = {

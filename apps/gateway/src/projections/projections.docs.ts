@@ -6,20 +6,25 @@ const tag = 'admin';
 const EXAMPLE_NAME = 'order-counts';
 const UNKNOWN_NAME = 'order-miscounts';
 
-const rebuild = {
-  id: '0197c6f0-5b7a-4cc3-9a51-3f1f6f3c2b10',
+export const EXAMPLE_PROJECTION: ProjectionStatus = {
+  name: EXAMPLE_NAME,
   version: 1,
-  state: 'waiting',
-  acceptDifferences: false,
-  requestedAt: '2026-01-01T00:00:00.000Z',
-  finishedAt: null,
-  read: 0,
-  total: 0,
-  remainingMs: null,
-  reason: null,
-  differences: [],
+  codeVersion: 1,
+  stale: false,
+  rebuild: {
+    id: '0197c6f0-5b7a-4cc3-9a51-3f1f6f3c2b10',
+    version: 1,
+    state: 'waiting',
+    acceptDifferences: false,
+    requestedAt: '2026-01-01T00:00:00.000Z',
+    finishedAt: null,
+    read: 0,
+    total: 0,
+    remainingMs: null,
+    reason: null,
+    differences: [],
+  },
 };
-const projection = { name: EXAMPLE_NAME, version: 1, codeVersion: 1, stale: false, rebuild };
 
 export const projectionNotFound = (name: string): ProblemError =>
   new ProblemError('projection_not_found', `There is no projection ${name}`);
@@ -37,7 +42,7 @@ export const DocumentListProjections = () =>
         rebuilding: {
           summary: 'One that is being rebuilt',
           request: { before: [{ operationId: 'rebuildProjection', id: EXAMPLE_NAME }] },
-          value: { data: [projection] },
+          value: { data: [EXAMPLE_PROJECTION] },
         },
       },
     },
@@ -72,7 +77,7 @@ export const DocumentRebuild = () =>
       description: 'It is under way',
       schema: ProjectionStatus,
       examples: {
-        accepted: { summary: 'A rebuild that was asked for', request: { id: EXAMPLE_NAME }, value: projection },
+        accepted: { summary: 'A rebuild that was asked for', request: { id: EXAMPLE_NAME }, value: EXAMPLE_PROJECTION },
       },
     },
     problems: {
