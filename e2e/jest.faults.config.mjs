@@ -5,4 +5,6 @@ export default {
   displayName: 'faults',
   testMatch: ['<rootDir>/src/faults/**/*.faults.ts'],
   testTimeout: 180_000,
+  // Each file has servers and services of its own, and waits more than it works.
+  maxWorkers: 2,
 };

@@ -9,7 +9,23 @@ import { installPackages, onRepositoryNode } from './packages.mjs';
 import { Steps } from './steps.mjs';
 
 /** The namespaces that a run may make: one a row, and those of single measurements. */
-const ROWS = ['floor', 'stock', 'stockNagle', 'usual', 'limit', 'core', 'full', 'log', 'few', 'many'];
+const ROWS = [
+  'floor',
+  'stock',
+  'stockNagle',
+  'usual',
+  'limit',
+  'core',
+  'full',
+  'log',
+  'few',
+  'many',
+  'p1',
+  'p24',
+  'paid-1',
+  'paid-2',
+  'paid-4',
+];
 
 const steps = new Steps();
 try {

@@ -4,11 +4,12 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import { join } from 'node:path';
+import { Balancer } from './balancer.mjs';
 import { environment } from './environment.mjs';
 import { folder, logs as allLogs, root, tail } from './folder.mjs';
 import { onInterrupt } from './interrupt.mjs';
 import { loadDotEnv, readOptions } from './options.mjs';
-import { freePorts } from './ports.mjs';
+import { lastingPorts } from './ports.mjs';
 import { endGroup, members, openLog, run } from './processes.mjs';
 import { claim, liveRun } from './record.mjs';
 import { removeTestRun, testPlaces } from './removal.mjs';
@@ -85,9 +86,10 @@ export async function check(steps, args) {
     const failure = await withServers(steps, { ways, stop, urgent }, async (system) => {
       if (chosen.has('int')) await count({ name: 'int', tests: true, work: () => targets('int', system.variables) });
       if (chosen.has('e2e')) {
-        const work = (/** @type {import('./steps.mjs').Step} */ step) =>
-          endToEnd(step, { ...system, targets, command, env, stop, urgent });
-        await count({ name: 'e2e', tests: true, work });
+        const options = { ...system, targets, env, stop, urgent };
+        await count({ name: 'e2e', tests: true, work: (step) => endToEnd(step, { ...options, target: 'e2e' }) });
+        const work = (/** @type {import('./steps.mjs').Step} */ step) => endToEndScaled(step, options);
+        await count({ name: 'e2e scaled', tests: true, work });
       }
       // That the benchmark works, not how fast anything is.
       if (chosen.has('bench')) {
@@ -144,7 +146,7 @@ async function withServers(steps, { ways, stop, urgent }, use) {
   const logs = join(allLogs, 'test');
   const project = projectOf(namespace);
   const apps = services({});
-  const ports = await freePorts(apps.length);
+  const ports = await lastingPorts(apps.length);
   const wanted = apps.map((one, index) => ({ ...one, port: /** @type {number} */ (ports[index]) }));
   const { run: record, save } = await claim(place, 'npm test', { namespace, project, servers: [], services: wanted });
   /** @type {{ name: string, stop: (urgent: AbortSignal) => Promise<void> }[]} */
@@ -183,18 +185,48 @@ async function withServers(steps, { ways, stop, urgent }, use) {
 }
 
 /**
+ * @typedef {Pick<System, 'variables' | 'services' | 'logs' | 'started'> & {
+ *   targets: (target: string, more: NodeJS.ProcessEnv) => Promise<void>,
+ *   env: NodeJS.ProcessEnv, stop: AbortSignal, urgent: AbortSignal }} EndToEnd
+ */
+
+/** How many of each run when the journey is made through several; of the rest one. @type {Record<string, number>} */
+const SCALED = { gateway: 2, orders: 3, payments: 2, analytics: 2 };
+
+/**
+ * The same with several instances of each service, and a balancer in front of the gateways.
+ *
+ * @param {import('./steps.mjs').Step} step
+ * @param {EndToEnd} options
+ */
+async function endToEndScaled(step, options) {
+  const more = options.services.flatMap((one) => Array.from({ length: (SCALED[one.name] ?? 1) - 1 }, () => one));
+  const ports = await lastingPorts(more.length);
+  const added = more.map((one, index) => ({ ...one, port: /** @type {number} */ (ports[index]) }));
+  const all = [...options.services, ...added];
+  const balancer = await Balancer.open();
+  try {
+    for (const { name, port } of all) if (name === 'gateway') balancer.add({ url: `http://127.0.0.1:${port}` });
+    await endToEnd(step, { ...options, services: all, target: 'e2e-scaled', gatewayUrl: balancer.url });
+  } finally {
+    await balancer.close();
+  }
+}
+
+/**
  * Serves every app, without watching, and sends the whole journey through the gateway.
  *
  * @param {import('./steps.mjs').Step} step
- * @param {System & { targets: (target: string, more: NodeJS.ProcessEnv) => Promise<void>,
- *   command: (command: string, args: string[], more: NodeJS.ProcessEnv) => Promise<void>,
- *   env: NodeJS.ProcessEnv, stop: AbortSignal, urgent: AbortSignal }} system
+ * @param {EndToEnd & { target: string, gatewayUrl?: string }} options `services` may hold several instances of one
  */
-async function endToEnd(step, { variables, services: wanted, logs, started, targets, env, stop, urgent }) {
+async function endToEnd(step, { variables, services: wanted, logs, started, targets, env, stop, urgent, ...options }) {
   step.says('setup');
   await targets('setup', variables);
-  const logOf = (/** @type {import('./services.mjs').Service} */ one) => join(logs, `${one.name}.log`);
-  /** @type {Set<string>} */
+  const logOf = (/** @type {import('./services.mjs').Service} */ one) => {
+    const instances = wanted.filter(({ name }) => name === one.name);
+    return join(logs, instances.length === 1 ? `${one.name}.log` : `${one.name}-${instances.indexOf(one) + 1}.log`);
+  };
+  /** @type {Set<import('./services.mjs').Service>} */
   const ended = new Set();
   let stopping = false;
   const groups = wanted.map((one) => {
@@ -208,13 +240,13 @@ async function endToEnd(step, { variables, services: wanted, logs, started, targ
     ];
     const child = spawn('node', args, {
       cwd: folderOf(one.name),
-      env: { ...env, ...variables },
+      env: { ...env, ...variables, [one.variable]: `${one.port}` },
       detached: true,
       stdio: ['ignore', output, output],
     });
     closeSync(output);
-    child.on('error', () => ended.add(one.name));
-    child.on('exit', () => stopping || ended.add(one.name));
+    child.on('error', () => ended.add(one));
+    child.on('exit', () => stopping || ended.add(one));
     if (child.pid !== undefined) started(child.pid);
     return child.pid;
   });
@@ -223,21 +255,21 @@ async function endToEnd(step, { variables, services: wanted, logs, started, targ
       timeoutMs: READY_TIMEOUT_MS,
       signal: stop,
       logOf,
-      ended: () => [...ended][0],
+      ended: () => [...ended][0]?.name,
       says: step.says,
     });
     step.says('');
     const gateway = wanted.find(({ name }) => name === 'gateway');
+    const { target, gatewayUrl = `http://127.0.0.1:${gateway?.port}` } = options;
     try {
-      await targets('e2e', { ...variables, GATEWAY_URL: `http://127.0.0.1:${gateway?.port}` });
+      await targets(target, { ...variables, GATEWAY_URL: gatewayUrl });
     } catch (error) {
       if (!(error instanceof StepFailed)) throw error;
       const last = wanted.map((one) => `last lines of ${logOf(one)}:\n${tail(logOf(one), 15)}`);
       throw new StepFailed(error.message, [error.detail, ...last].join('\n\n'));
     }
     const [crashed] = ended;
-    if (crashed !== undefined)
-      throw new StepFailed(`${crashed} ended during the tests`, tail(join(logs, `${crashed}.log`)));
+    if (crashed !== undefined) throw new StepFailed(`${crashed.name} ended during the tests`, tail(logOf(crashed)));
   } finally {
     stopping = true;
     await Promise.all(groups.map((group) => group !== undefined && endGroup(group, { graceMs: GRACE_MS, urgent })));

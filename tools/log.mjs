@@ -12,10 +12,12 @@ import { StepFailed } from './steps.mjs';
 
 const USAGE = `npm run log -- [--topic order.events] [where to begin] [what to show] [--follow] [--json]
 
-Where to begin (at the end of the log, unless said; what is not followed ends there):
+Prints each partition in its order, up to the end that the log had when it was asked.
+
+Where to begin (at the end of the log, unless said):
   --from-beginning      with the first record
   --offset N            with this offset of each partition, or of --partition
-  --time 2026-01-01T00:00:00Z   with the first record of that time or later
+  --time 2026-01-01T00:00:00Z   with the first record published then or later; in UTC, unless an offset is given
 What to show:
   --order ID            one order's records, read from its partition only; from the beginning, unless said
   --partition N         one partition only
@@ -23,7 +25,8 @@ What to show:
   --follow              goes on with what comes, until Ctrl-C
   --json                one JSON object a line, with all headers
 
-npm run log -- --from-beginning --filter type=order.placed`;
+npm run log -- --from-beginning --filter type=order.placed
+npm run log -- --follow --json`;
 
 const NAMES = /** @type {const} */ ({ type: 'ce_type', id: 'ce_id', order: 'ce_subject', time: 'ce_time' });
 const text = { type: /** @type {const} */ ('string') };
@@ -58,6 +61,8 @@ async function main(args) {
   const topic = namespace === '' ? values.topic : `${namespace}.${values.topic}`;
   const brokers = (process.env['KAFKA_BROKERS'] ?? '127.0.0.1:9092').split(',');
   const { from, to } = await range(brokers, topic, values);
+  if (!values.follow && [...to].every(([partition, end]) => end === from.get(partition)))
+    console.error('! The log ends where this begins. --from-beginning prints what it holds, --follow what comes.');
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort());
   process.once('SIGTERM', () => stop.abort());
@@ -108,12 +113,21 @@ function readArguments(args) {
     for (const name of /** @type {const} */ (['offset', 'partition']))
       if (values[name] !== undefined && !/^\d{1,18}$/.test(values[name]))
         throw new Error(`--${name} takes a number; not ${values[name]}`);
-    if (values.time !== undefined && Number.isNaN(Date.parse(values.time)))
+    if (values.order !== undefined && values.partition !== undefined)
+      throw new Error('--order and --partition: an order has its own partition.');
+    if (values.time !== undefined && Number.isNaN(timeOf(values.time)))
       throw new Error(`--time takes a time such as 2026-01-01T00:00:00Z; not ${values.time}`);
     return values;
   } catch (error) {
     throw new StepFailed(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
   }
+}
+
+/** In milliseconds; NaN if it is none. What has no offset is in UTC. @param {string} time */
+function timeOf(time) {
+  const [, date, clock, offset = 'Z'] =
+    /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)(Z|[+-]\d{2}:\d{2})?)?$/i.exec(time) ?? [];
+  return Date.parse(clock === undefined ? `${date}` : `${date}T${clock}${offset}`);
 }
 
 /** `type=order.placed` means every version of it. @param {string} filter @returns {(record: LogRecord) => boolean} */
@@ -151,7 +165,7 @@ async function range(brokers, topic, values) {
         'NAMESPACE is its prefix.',
       );
     });
-    const times = values.time ? await admin.fetchTopicOffsetsByTimestamp(topic, Date.parse(values.time)) : [];
+    const times = values.time === undefined ? [] : await admin.fetchTopicOffsetsByTimestamp(topic, timeOf(values.time));
     const wanted =
       values.order !== undefined
         ? await partitionOf(values.order, offsets.length)

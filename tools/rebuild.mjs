@@ -31,6 +31,7 @@ try {
 async function main(args) {
   loadDotEnv();
   const { values, positionals } = readArguments(args);
+  if (values.help) return console.log(USAGE);
   const [name, ...more] = positionals;
   if (more.length > 0) throw new StepFailed(USAGE);
   if (name !== undefined) return rebuild(name, values['accept-differences'] === true);
@@ -40,7 +41,8 @@ async function main(args) {
 /** @param {string[]} args */
 function readArguments(args) {
   try {
-    const options = { 'accept-differences': { type: /** @type {const} */ ('boolean') } };
+    const flag = { type: /** @type {const} */ ('boolean') };
+    const options = { 'accept-differences': flag, help: { ...flag, short: 'h' } };
     return parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
     throw new StepFailed(`${error instanceof Error ? error.message : error}\n${USAGE}`);

@@ -13,7 +13,7 @@ import { isDeepStrictEqual, stripVTControlCharacters } from 'node:util';
 import { fail } from './failure.mjs';
 import { logs, readJson, remove, root } from './folder.mjs';
 import { onInterrupt } from './interrupt.mjs';
-import { freePorts } from './ports.mjs';
+import { lastingPorts } from './ports.mjs';
 import { endGroup, identify, openLog, run } from './processes.mjs';
 import { projectOf, purge, unavailable } from './servers/docker.mjs';
 import { StepFailed, Steps, indent } from './steps.mjs';
@@ -65,7 +65,7 @@ try {
 }
 
 async function main() {
-  const [gateway, postgres, rabbitmq, management, kafka] = (await freePorts(5)).map(String);
+  const [gateway, postgres, rabbitmq, management, kafka] = (await lastingPorts(5)).map(String);
   const compose = composeWith({
     GATEWAY_PORT: gateway,
     POSTGRES_PORT: postgres,

@@ -11,7 +11,7 @@ import {
   smallestOrder,
   summaryAfter,
 } from './http.testing.ts';
-import { pay, placedAndPaid } from './paying.testing.ts';
+import { giveBack, pay, placedAndPaid } from './paying.testing.ts';
 
 type Sums = { currency: string; placedAmount: number; averageOrder: number };
 
@@ -96,6 +96,11 @@ describe('an order', () => {
     expect(part.body).toMatchObject({
       status: 'paid',
       shipments: [{ id: 1, ...post, lines: [{ id: 1, quantity: 1 }] }],
+    });
+    expect((await cancel(id)).body).toMatchObject({
+      status: 409,
+      code: 'order_shipped_in_part',
+      order: { id, status: 'paid', version: 3 },
     });
     const rest = await act(id, 'ship', post);
     expect(rest.body).toMatchObject({ status: 'shipped', version: 4 });
@@ -339,12 +344,108 @@ describe('the count', () => {
     expect(after.parked).toBe(before.parked);
   });
 
+  it('says by every query what three orders were, did and cost, to the minor unit', async () => {
+    const [customerId, currency] = [newCustomer(), rareCurrency()];
+    const [often, rarely] = [`often-${randomUUID()}`, `rarely-${randomUUID()}`];
+    const body = (...lines: [sku: string, quantity: number, unitPrice: number][]) => ({
+      customerId,
+      currency,
+      lines: lines.map(([sku, quantity, unitPrice]) => ({ sku, quantity, unitPrice })),
+    });
+    const delivered = await placed({
+      ...body([often, 2, 1_250]),
+      adjustments: [{ kind: 'shipping', amount: 490 }],
+    });
+    const range = { from: delivered.placedAt, to: new Date(Date.now() + 3_600_000).toISOString() };
+    const query = async (name: string, position: number, more: Record<string, string> = {}) =>
+      counted(() => get(`/v1/analytics/${name}`, { after: String(position), ...more }));
+    const everything = async (position: number) => {
+      const [summary, funnel, durations, ...revenue] = await Promise.all([
+        query('summary', position),
+        query('funnel', position, range),
+        query('durations', position, range),
+        ...['minute', 'hour', 'day'].map((bucket) => query('revenue', position, { ...range, bucket, currency })),
+      ]);
+      return { summary, funnel, durations, revenue };
+    };
+    const before = await everything(delivered.position);
+
+    await pay(delivered);
+    await act(delivered.id, 'ship', { carrier: 'post', trackingCode: 'RR1' });
+    await call('POST', `/v1/orders/${delivered.id}/deliver`);
+    const refunded = await placedAndPaid(body([often, 1, 1_250], [rarely, 3, 100]));
+    const { body: owed } = await act(refunded.id, 'refund', { amount: 550 });
+    await giveBack(owed);
+    const cancelled = await placed(body([rarely, 1, 100]));
+    const { position } = (await cancel(cancelled.id, { reason: 'Ordered twice' })).body;
+    // Of the first: paid, shipped, delivered. Of the second: placed, paid, a refund asked for and made. Of the third: two.
+    const happened = 9;
+    const after = await everything(position);
+
+    // Of the customer and of the products nobody else has anything.
+    const ofMine = async (name: string, mine: (row: Record<string, unknown>) => boolean) =>
+      (await query(name, position, { ...range, currency, limit: '100' })).data.filter(mine);
+    expect(await ofMine('products', ({ sku }) => sku === often || sku === rarely)).toEqual([
+      { currency, sku: often, orders: 2, quantity: 3, amount: 3_750 },
+      { currency, sku: rarely, orders: 2, quantity: 4, amount: 400 },
+    ]);
+    expect(await ofMine('customers', (row) => row['customerId'] === customerId)).toEqual([
+      { currency, customerId, orders: 3, amount: 4_640 },
+    ]);
+
+    // Of the rest, what has been added since the first was placed.
+    const sums = (rows: Record<string, unknown>[], names: string[]) =>
+      names.map((name) => rows.reduce((sum, row) => sum + Number(row[name] ?? 0), 0));
+    const added = (is: Record<string, unknown>[], was: Record<string, unknown>[], names: string[]) => {
+      const base = sums(was, names);
+      return Object.fromEntries(sums(is, names).map((sum, index) => [names[index], sum - (base[index] ?? 0)]));
+    };
+    const money = { placed: 2, placedAmount: 1_650, gross: 4_540, refunded: 550, net: 3_990 };
+    for (const [index, { data }] of after.revenue.entries())
+      expect(added(data, before.revenue[index]?.data, Object.keys(money))).toEqual(money);
+    const refunds = { requested: 1, requestedAmount: 550, recorded: 1, recordedAmount: 550 };
+    const inCurrency = (rows: { currency: string }[]) => rows.filter((row) => row.currency === currency);
+    expect(added(inCurrency(after.summary.refunds), inCurrency(before.summary.refunds), Object.keys(refunds))).toEqual(
+      refunds,
+    );
+
+    // All customers are counted together here; the positions tell whether there was anybody else.
+    const steps = { placed: 2, paid: 2, shipped: 1, delivered: 1, cancelled: 1 };
+    const reached = added([after.funnel.orders], [before.funnel.orders], Object.keys(steps));
+    const causes = (funnel: typeof after.funnel) =>
+      sums(
+        funnel.cancellations.causes.filter(({ cause }: { cause: string }) => cause === 'customer'),
+        ['orders'],
+      )[0] ?? 0;
+    const measured = [after, before].map(({ durations: { toPay, toShip } }) => [toPay.orders, toShip.orders]);
+    const [toPay, toShip] = [0, 1].map((step) => (measured[0]?.[step] ?? 0) - (measured[1]?.[step] ?? 0));
+    if (after.summary.position - before.summary.position === happened) {
+      expect(reached).toEqual(steps);
+      expect(causes(after.funnel) - causes(before.funnel)).toBe(1);
+      expect([toPay, toShip]).toEqual([2, 1]);
+    }
+    for (const [step, orders] of Object.entries(steps)) expect(reached[step]).toBeGreaterThanOrEqual(orders);
+    expect(toPay).toBeGreaterThanOrEqual(2);
+    expect(toShip).toBeGreaterThanOrEqual(1);
+    for (const { minMs, p50Ms, p95Ms, p99Ms, maxMs } of [after.durations.toPay, after.durations.toShip])
+      expect([minMs, p50Ms, p95Ms, p99Ms, maxMs]).toEqual([minMs, p50Ms, p95Ms, p99Ms, maxMs].sort((a, b) => a - b));
+    const lag = await query('lag', position);
+    expect(lag.position).toBeGreaterThanOrEqual(position);
+    const partitions = lag.partitions.map(({ partition }: { partition: number }) => partition);
+    expect(partitions).toEqual([...partitions.keys()]);
+    expect(partitions).not.toEqual([]);
+  });
+
   it('says how far it is when it is asked to wait for what has not happened', async () => {
     const { position } = await placed(smallestOrder(newCustomer()));
-    const answer = await get('/v1/analytics/summary', { after: String(position + 1_000_000_000) });
-    expect(answer.status).toBe(503);
-    expect(answer.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
-    expect(answer.body).toMatchObject({ code: 'not_counted_yet', retryable: true, position: expect.any(Number) });
+    const queries = ['summary', 'revenue', 'funnel', 'durations', 'products', 'customers', 'lag'];
+    const after = String(position + 1_000_000_000);
+    const answers = await Promise.all(queries.map((name) => get(`/v1/analytics/${name}`, { after })));
+    for (const [index, { status, headers, body }] of answers.entries()) {
+      expect([queries[index], status]).toEqual([queries[index], 503]);
+      expect(headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+      expect(body).toMatchObject({ code: 'not_counted_yet', retryable: true, position: expect.any(Number) });
+    }
   });
 });
 

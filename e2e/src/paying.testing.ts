@@ -20,19 +20,34 @@ export async function placedAndPaid(body: unknown): Promise<Order> {
  *
  * @returns the order as it is then.
  */
-export async function pay({ id: orderId, total: amount, currency }: Order): Promise<Order> {
+export async function pay(order: Order): Promise<Order> {
+  const { id: orderId, total: amount, currency } = order;
+  const reply = await report(ORDER_COMMANDS.recordPayment, orderId, { paymentId: 'pay_1', amount, currency });
+  if (reply.outcome === 'rejected' && reply.rejection.code !== 'already_paid')
+    throw new Error(`Not paid: ${JSON.stringify(reply)}`);
+  return (await get(`/v1/orders/${orderId}`)).body as Order;
+}
+
+/**
+ * Reports that everything that an order asked to give back was given back.
+ *
+ * @returns the order as it is then.
+ */
+export async function giveBack({ id: orderId, currency, ...order }: Order): Promise<Order> {
+  for (const { id: refundId, amount } of 'refunds' in order ? order.refunds : [])
+    await report(ORDER_COMMANDS.recordRefund, orderId, { refundId, amount, currency });
+  return (await get(`/v1/orders/${orderId}`)).body as Order;
+}
+
+async function report(pattern: string, orderId: string, body: object): Promise<CommandReply> {
   const client = ClientProxyFactory.create({
     transport: Transport.RMQ,
     options: { urls: [RABBITMQ_URL], queue: names.queues.orderCommands, queueOptions: { durable: true } },
   });
   try {
-    const message = { commandId: randomUUID(), orderId, body: { paymentId: 'pay_1', amount, currency } };
-    const sent = client.send<CommandReply>(ORDER_COMMANDS.recordPayment, message).pipe(timeout(10_000));
-    const reply = await firstValueFrom(sent);
-    if (reply.outcome === 'rejected' && reply.rejection.code !== 'already_paid')
-      throw new Error(`Not paid: ${JSON.stringify(reply)}`);
+    const sent = client.send<CommandReply>(pattern, { commandId: randomUUID(), orderId, body });
+    return await firstValueFrom(sent.pipe(timeout(10_000)));
   } finally {
     await client.close();
   }
-  return (await get(`/v1/orders/${orderId}`)).body as Order;
 }

@@ -1,7 +1,12 @@
 import type { Order } from '@tandem/contracts/order';
+import { topology } from '@tandem/contracts/topology';
 import { tellProvider } from '@tandem/tools/provider.mjs';
+import { connect } from 'amqplib';
 import { until } from './faults/waiting.testing.ts';
 import { get, newCustomer, placed, post, smallestOrder } from './http.testing.ts';
+
+const RABBITMQ_URL = process.env['RABBITMQ_URL'] ?? 'amqp://guest:guest@127.0.0.1:5672';
+const { queues } = topology(process.env['NAMESPACE'] ?? '');
 
 const read = async (id: string): Promise<Order> => (await get(`/v1/orders/${id}`)).body as Order;
 /** Orders of other tests wait for their payment before these. */
@@ -38,4 +43,41 @@ describe('an order', () => {
     const order = await placed({ ...smallestOrder(newCustomer()), delivery: 'express' });
     expect(await untilStatus(order.id, 'cancelled')).toMatchObject({ cancellation: { cause: 'declined' } });
   });
+
+  it('that is express is paid before a backlog of standard ones that were placed before it', async () => {
+    const customerId = newCustomer();
+    await tellProvider('fail');
+    await untilNobodyTakesJobs();
+    const backlog: Order[] = [];
+    for (let left = 200; left > 0; left -= 50)
+      backlog.push(...(await Promise.all(Array.from({ length: 50 }, () => placed(smallestOrder(customerId))))));
+    const express = await placed({ ...smallestOrder(newCustomer()), delivery: 'express' });
+    await tellProvider('approve');
+    const { position } = await untilStatus(express.id, 'paid');
+    const paid: Order[] = [];
+    for (const { id } of backlog) paid.push(await untilStatus(id, 'paid'));
+    // By the log: what was paid later stands behind it.
+    expect(paid.filter((order) => order.position > position).length).toBeGreaterThan(backlog.length / 2);
+  });
 });
+
+/** Workers leave their queues alone while the provider fails, which the first jobs have to find out. */
+async function untilNobodyTakesJobs(): Promise<void> {
+  const connection = await connect(RABBITMQ_URL);
+  try {
+    const channel = await connection.createChannel();
+    await until(
+      'the queues have no consumers',
+      async () => {
+        await placed(smallestOrder(newCustomer()));
+        const consumers = [queues.paymentsCard, queues.paymentsCardExpress].map(
+          async (queue) => (await channel.checkQueue(queue)).consumerCount,
+        );
+        return (await Promise.all(consumers)).every((count) => count === 0);
+      },
+      { ...WAIT, everyMs: 250 },
+    );
+  } finally {
+    await connection.close();
+  }
+}

@@ -26,6 +26,11 @@ describe('npm run rebuild', () => {
     for (const { name } of data) expect(said).toContain(name);
   });
 
+  it('says how it is used', async () => {
+    expect(await rebuild('--help')).toMatchObject({ code: 0, said: expect.stringContaining('--accept-differences') });
+    expect(await rebuild('--everything')).toMatchObject({ code: 1, said: expect.stringContaining("'--everything'") });
+  });
+
   it('counts every projection again from the log, finds the same, and swaps', async () => {
     const { data } = (await get('/v1/admin/projections')).body as { data: { name: string }[] };
     for (const { name } of data) {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Kafka, logLevel } from 'kafkajs';
 import { folder, readJson, remove, tail, writeJson } from '../folder.mjs';
-import { freePorts, lastingPorts } from '../ports.mjs';
+import { isFree, lastingPorts } from '../ports.mjs';
 import { find, launch as launchProcess, run } from '../processes.mjs';
 import { StepFailed } from '../steps.mjs';
 import { install } from './apt.mjs';
@@ -30,35 +30,42 @@ export const kafka = {
   standardAddresses: (port) => [`127.0.0.1:${port}`],
   probe,
   launch: async (context, port) => {
-    const [controllerPort = 0] = await freePorts(1);
-    return launch(context, port, (data) => settings(port, controllerPort, data));
+    const [controllerPort = 0] = await lastingPorts(1);
+    return launch(context, port, (data) => alone(port, controllerPort, data));
   },
   stopSignal: 'SIGTERM',
 };
 
 /**
- * The brokers of one cluster, each a server of its own which may be killed alone; two of them are a majority. Start them at
- * the same time, each in a folder of its own.
+ * The servers of one cluster: brokers, each of which may be killed alone, and a controller apart from them, so that the death
+ * of a broker is the death of a broker and nothing else. Start them at the same time, each in a folder of its own.
  *
  * @param {{ port: number, advertisedPort: number }[]} brokers where each listens, and where it sends its clients: the same
  *   port, or that of a proxy in front of it
- * @returns {Promise<import('../servers.mjs').Server[]>}
+ * @returns {Promise<{ controller: import('../servers.mjs').Server, brokers: import('../servers.mjs').Server[] }>}
  */
 export async function cluster(brokers) {
   const id = clusterId();
-  const ports = await lastingPorts(2 * brokers.length);
-  const nodes = brokers.map((broker, index) => {
-    const [controllerPort = 0, internalPort = 0] = ports.slice(2 * index);
-    return { ...broker, node: index + 1, controllerPort, internalPort };
-  });
-  const voters = nodes.map(({ node, controllerPort }) => `${node}@127.0.0.1:${controllerPort}`).join(',');
-  const size = nodes.length;
-  return nodes.map((own) => ({
+  const [controllerPort = 0, ...internalPorts] = await lastingPorts(1 + brokers.length);
+  const voters = `${CONTROLLER}@127.0.0.1:${controllerPort}`;
+  /** @param {number} standardPort @param {(port: number, data: string) => string} settingsFor */
+  const member = (standardPort, settingsFor) => ({
     ...kafka,
-    standardPort: own.port,
-    launch: (context, port) =>
-      launch(context, port, (data) => settings(port, own.controllerPort, data, { ...own, voters, size }), id),
-  }));
+    standardPort,
+    /** @type {import('../servers.mjs').Server['launch']} */
+    launch: (context, port) => launch(context, port, (data) => settingsFor(port, data), id),
+  });
+  return {
+    controller: {
+      ...member(controllerPort, (port, data) => ofController(port, data, voters)),
+      probe: listens,
+    },
+    brokers: brokers.map(({ port, advertisedPort }, index) => {
+      const internalPort = /** @type {number} */ (internalPorts[index]);
+      const own = { node: index + 1, copies: brokers.length, advertisedPort, internalPort, voters };
+      return member(port, (port, data) => ofBroker(port, data, own));
+    }),
+  };
 }
 
 const clusterId = () => Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url');
@@ -91,6 +98,11 @@ async function probe(brokers) {
   }
 }
 
+/** A controller alone answers none of a client's questions. @param {string} address */
+async function listens(address) {
+  if (await isFree(Number(address.split(':')[1]))) throw new Error('not listening yet');
+}
+
 /**
  * @param {import('../servers.mjs').Context} context
  * @param {number} port
@@ -101,12 +113,12 @@ async function probe(brokers) {
 async function launch(context, port, settingsFor, id = clusterId()) {
   const java = (await findJava()) ?? ((await installJava(context)) ? await findJava() : undefined);
   if (!java) throw new StepFailed(`No JDK 17 or newer on this machine. ${HOW}`);
-  const jars = await fetchJars(context);
+  const jars = await jarsOf(context);
   const home = join(context.folder, 'kafka');
   const data = join(home, 'data');
-  const properties = join(home, 'server.properties');
+  const settings = join(home, 'server.properties');
   mkdirSync(home, { recursive: true });
-  writeFileSync(properties, settingsFor(data));
+  writeFileSync(settings, settingsFor(data));
   const classPath = ['-cp', jars.join(':')];
   const quiet = '-Dorg.slf4j.simpleLogger.defaultLogLevel=error';
   if (!existsSync(join(data, 'meta.properties'))) {
@@ -120,7 +132,7 @@ async function launch(context, port, settingsFor, id = clusterId()) {
       '-t',
       id,
       '-c',
-      properties,
+      settings,
     ];
     const { code, output } = await run(java, args, { timeoutMs: 60_000, signal: context.signal });
     if (code !== 0) throw new StepFailed('Kafka could not format its storage', output);
@@ -137,7 +149,7 @@ async function launch(context, port, settingsFor, id = clusterId()) {
       quiet,
       ...classPath,
       'kafka.Kafka',
-      properties,
+      settings,
     ],
     { cwd: home, log },
   );
@@ -145,25 +157,65 @@ async function launch(context, port, settingsFor, id = clusterId()) {
   return { way: 'native', address: `127.0.0.1:${port}`, pid, failed };
 }
 
-/**
- * What a small broker needs, and soon after a crash.
- *
- * @param {number} port
- * @param {number} controllerPort
- * @param {string} data
- * @param {Member} [member] of a cluster; alone without it
- *
- * @typedef {{ node: number, size: number, voters: string, advertisedPort: number, internalPort: number }} Member
- */
-function settings(port, controllerPort, data, member) {
-  const copies = member?.size ?? 1;
-  const inSync = Math.max(1, copies - 1);
-  return Object.entries({
+/** A lone broker, which is its own controller. @param {number} port @param {number} controllerPort @param {string} data */
+function alone(port, controllerPort, data) {
+  return properties({
+    ...common(data, 1),
     'node.id': 1,
     'process.roles': 'broker,controller',
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
     listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
     'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+    // A restart after `kill -9` waits for the old session to end.
+    'broker.session.timeout.ms': 3_000,
+    'broker.heartbeat.interval.ms': 500,
+  });
+}
+
+/**
+ * @param {number} port
+ * @param {string} data
+ * @param {{ node: number, copies: number, advertisedPort: number, internalPort: number, voters: string }} own
+ */
+function ofBroker(port, data, { node, copies, advertisedPort, internalPort, voters }) {
+  return properties({
+    ...common(data, copies),
+    'node.id': node,
+    'process.roles': 'broker',
+    'controller.quorum.voters': voters,
+    listeners: `PLAINTEXT://127.0.0.1:${port},INTERNAL://127.0.0.1:${internalPort}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${advertisedPort},INTERNAL://127.0.0.1:${internalPort}`,
+    // Apart from the clients, which may be sent through a proxy.
+    'inter.broker.listener.name': 'INTERNAL',
+    'replica.lag.time.max.ms': 3_000,
+    // Followers turn to the new leader as soon as there is one.
+    'replica.fetch.backoff.ms': 100,
+    ...SESSIONS,
+  });
+}
+
+/** @param {number} port @param {string} data @param {string} voters */
+function ofController(port, data, voters) {
+  return properties({
+    ...common(data, 1),
+    'node.id': CONTROLLER,
+    'process.roles': 'controller',
+    'controller.quorum.voters': voters,
+    listeners: `CONTROLLER://127.0.0.1:${port}`,
+    ...SESSIONS,
+  });
+}
+
+/** A partition has a new leader when the session of the old one has ended, and the old one may come back then. */
+const SESSIONS = { 'broker.session.timeout.ms': 1_000, 'broker.heartbeat.interval.ms': 200 };
+
+/** The controller's number in a cluster: past those of the brokers. */
+const CONTROLLER = 100;
+
+/** What a small server needs. @param {string} data @param {number} copies of everything */
+function common(data, copies) {
+  const inSync = Math.max(1, copies - 1);
+  return {
     'controller.listener.names': 'CONTROLLER',
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'log.dirs': data,
@@ -179,32 +231,18 @@ function settings(port, controllerPort, data, member) {
     'share.coordinator.state.topic.replication.factor': copies,
     'share.coordinator.state.topic.min.isr': inSync,
     'log.cleaner.dedupe.buffer.size': 4_194_304,
-    // A restart after `kill -9` waits for the old session to end.
-    'broker.session.timeout.ms': 3_000,
-    'broker.heartbeat.interval.ms': 500,
-    ...(member && ofMember(port, controllerPort, member)),
-  })
+  };
+}
+
+/** @param {Record<string, string | number | boolean>} settings */
+function properties(settings) {
+  return Object.entries(settings)
     .map(([name, value]) => `${name}=${value}\n`)
     .join('');
 }
 
-/** What a broker of several adds. @param {number} port @param {number} controllerPort @param {Member} member */
-function ofMember(port, controllerPort, { node, voters, advertisedPort, internalPort }) {
-  return {
-    'node.id': node,
-    'controller.quorum.voters': voters,
-    listeners: `PLAINTEXT://127.0.0.1:${port},INTERNAL://127.0.0.1:${internalPort},CONTROLLER://127.0.0.1:${controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${advertisedPort},INTERNAL://127.0.0.1:${internalPort}`,
-    // Apart from the clients, which may be sent through a proxy.
-    'inter.broker.listener.name': 'INTERNAL',
-    'controller.quorum.election.timeout.ms': 500,
-    'controller.quorum.fetch.timeout.ms': 1_000,
-    'replica.lag.time.max.ms': 3_000,
-    // A partition has a new leader when the session of the old one has ended.
-    'broker.session.timeout.ms': 1_000,
-    'broker.heartbeat.interval.ms': 200,
-  };
-}
+/** @type {Promise<string[]> | undefined} */
+let jarsFetched;
 
 /**
  * The broker's jars, fetched once for a checkout.
@@ -212,6 +250,18 @@ function ofMember(port, controllerPort, { node, voters, advertisedPort, internal
  * @param {import('../servers.mjs').Context} context
  * @returns {Promise<string[]>} sorted: the class-data archive is bound to the exact class path
  */
+async function jarsOf(context) {
+  // The brokers of a cluster ask at the same time.
+  jarsFetched ??= fetchJars(context);
+  try {
+    return await jarsFetched;
+  } catch (error) {
+    jarsFetched = undefined;
+    throw error;
+  }
+}
+
+/** @param {import('../servers.mjs').Context} context */
 async function fetchJars(context) {
   const place = join(folder, 'kafka', 'jars');
   const stamp = join(place, 'complete.json');

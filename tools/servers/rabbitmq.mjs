@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import amqp from 'amqplib';
 import { tail } from '../folder.mjs';
-import { freePorts } from '../ports.mjs';
+import { lastingPorts } from '../ports.mjs';
 import { find, identify, launch as launchProcess } from '../processes.mjs';
 import { StepFailed } from '../steps.mjs';
 import { install } from './apt.mjs';
@@ -42,7 +42,7 @@ async function launch(context, port) {
   if (!script) throw new StepFailed(`No RabbitMQ on this machine. ${HOW}`);
   const home = join(context.folder, 'rabbitmq');
   mkdirSync(join(home, 'data'), { recursive: true });
-  const [distributionPort, epmdPort] = /** @type {[number, number]} */ (await freePorts(2));
+  const [distributionPort, epmdPort] = /** @type {[number, number]} */ (await lastingPorts(2));
   const settings = join(home, 'rabbitmq.conf');
   writeFileSync(settings, `listeners.tcp.1 = 127.0.0.1:${port}\nlog.file.level = info\n`);
   writeFileSync(join(home, 'enabled_plugins'), '[].\n');

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { expectNothingLostAndNothingTwice, summaryOf } from './counted.testing.ts';
 import { startLoad, stopLoads, type Load } from './load.testing.ts';
-import { databaseOf, kafkaOf, loseLog, partitionOf, produce, topicOf } from './log.testing.ts';
+import { databaseOf, loseLog, partitionOf, produce, topicOf } from './log.testing.ts';
 import { runTool, type OwnService } from './services.testing.ts';
 import { startSystem, type System } from './system.testing.ts';
 import { pause, until } from './waiting.testing.ts';
@@ -58,54 +58,6 @@ describe('invariant 11: a member that dies', () => {
     await expectCounted(load);
     await stopAll(survivor);
   });
-});
-
-describe('invariant 11: two members', () => {
-  let members: OwnService[] = [];
-  afterAll(() => stopAll(...members));
-
-  it('count on, and exactly, while their partitions are dealt out anew every second for 30 s', async () => {
-    members = await Promise.all([system.start('analytics'), system.start('analytics')]);
-    const load = light();
-    const end = performance.now() + 30_000;
-    const positions: number[] = [];
-    let turns = 0;
-    const look = async () => {
-      while (performance.now() < end) {
-        await pause(5_000);
-        positions.push((await summaryOf(gateway.url)).position);
-      }
-    };
-    const disturb = async () => {
-      for (; performance.now() < end; turns += 1) {
-        const second = performance.now() + 1_000;
-        await joinAndLeave();
-        await pause(second - performance.now());
-      }
-    };
-    await Promise.all([look(), disturb()]);
-    await expectCounted(load);
-    // Each turn is two: one for a member that comes, one for it going again.
-    expect(2 * turns).toBeGreaterThanOrEqual(30);
-    positions.forEach((position, index) => expect(position).toBeGreaterThan(positions[index - 1] ?? 0));
-  });
-
-  /** A third member, which takes its share of the partitions, does nothing with them and leaves. */
-  async function joinAndLeave(): Promise<void> {
-    const consumer = kafkaOf(system).consumer({
-      groupId: topicOf(system, 'analytics'),
-      maxWaitTimeInMs: 50,
-      sessionTimeout: 6_000,
-      heartbeatInterval: 200,
-    });
-    await consumer.connect();
-    try {
-      await consumer.subscribe({ topic: topicOf(system, 'order.events') });
-      await consumer.run({ autoCommit: false, eachBatch: async () => undefined });
-    } finally {
-      await consumer.disconnect();
-    }
-  }
 });
 
 describe('invariant 11: a member that was stopped in the middle of a batch', () => {
@@ -269,8 +221,10 @@ describe('invariants 8, 10 and 13: records that are not as they should be', () =
     const before = (await summary()).orders.placed;
     const { id } = await place();
     await untilPlaced(before + 1);
-    const { rows } = await events.query('select max(position) + 8 as position, max(position) + 7 as prev from events');
-    const { position, prev } = rows[0] as Record<string, string>;
+    const { rows } = await events.query('select position, order_id, max(position) over () + 8 as next from events');
+    // What comes before in another partition can never be what comes before in this one.
+    const elsewhere = rows.find((row) => partitionOf(row.order_id) !== partitionOf(id));
+    const [position, prev] = [String(elsewhere.next), String(elsewhere.position)];
     await produce(system, [{ key: id, value: '{}', headers: await headersOf(id, { position, prev }) }]);
     await untilEventsSay(/has a gap at offset \d+/);
     await placeInto(partitionOf(id));
@@ -307,6 +261,7 @@ describe('invariants 8, 10 and 13: records that are not as they should be', () =
     ]);
     expect((await summary()).orders).toMatchObject({ placed: before.placed + 30, cancelled: before.cancelled });
     await expectReadinessParked('2 records are parked');
+    await expectRedriveWaitsItsTurn((await parkedRows('id'))[0]?.['id'], partitionOf(id));
 
     const redrive = () => runTool('analytics', 'src/redrive.ts', system.environment, `--order=${id}`);
     expect(await redrive()).toMatchObject({ code: 1, log: expect.stringContaining('0 counted, 2 left') });
@@ -336,6 +291,17 @@ describe('invariants 8, 10 and 13: records that are not as they should be', () =
     await expectCounted();
     await untilEventsAreWell();
   });
+
+  /** While somebody else has the lock of the partition, redriving is refused, and nothing is done. */
+  async function expectRedriveWaitsItsTurn(row: unknown, partition: number): Promise<void> {
+    await counted.query('begin');
+    await counted.query('select 1 from consumer_offsets where partition = $1 for update', [partition]);
+    const response = await fetch(`${gateway.url}/v1/admin/parked/analytics-${row}/redrive`, { method: 'POST' });
+    await counted.query('rollback');
+    expect(await response.json()).toMatchObject({ status: 503, code: 'unavailable', retryable: true });
+    expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect((await summary()).parked).toBe(2);
+  }
 
   const expectReadinessParked = async (reason: string) =>
     expect(await analytics.readiness()).toMatchObject({

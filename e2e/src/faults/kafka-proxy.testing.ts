@@ -5,7 +5,7 @@ const PRODUCE = 0;
 
 /**
  * Stands between one broker and its clients. It can lose the answers to sends: the broker has taken the records, and the
- * connection ends before the client is told.
+ * connection ends before the client is told. It can also cut every connection.
  */
 export class KafkaProxy {
   readonly #server: net.Server;
@@ -32,9 +32,16 @@ export class KafkaProxy {
     return (this.#server.address() as net.AddressInfo).port;
   }
 
+  /** Cuts all connections, with whatever is on its way. @returns how many there were. */
+  cut(): number {
+    const sockets = [...this.#sockets];
+    for (const socket of sockets) socket.destroy();
+    return sockets.length / 2;
+  }
+
   async close(): Promise<void> {
     const closed = new Promise((closed) => this.#server.close(closed));
-    for (const socket of this.#sockets) socket.destroy();
+    this.cut();
     await closed;
   }
 

@@ -2,19 +2,21 @@ import type { Order } from '@tandem/contracts/order';
 import { topology } from '@tandem/contracts/topology';
 import { connect } from 'amqplib';
 import pg from 'pg';
+import { databaseOf } from './log.testing.ts';
 import { ROOT, type Environment, type OwnService } from './services.testing.ts';
 import { startSystem, type System } from './system.testing.ts';
-import { until } from './waiting.testing.ts';
+import { pause, until } from './waiting.testing.ts';
 
 let system: System;
 let gateway: OwnService;
 let provider: OwnService;
+let orders: OwnService;
 /** Short, so that what is lost is soon looked for. */
 const UNSETTLED = { ORDERS_JOBS: 'on', ORDERS_UNSETTLED_MS: '2000' };
 
 beforeAll(async () => {
   system = await startSystem();
-  [gateway, provider] = await Promise.all([
+  [gateway, provider, orders] = await Promise.all([
     system.start('gateway'),
     system.start('provider'),
     system.start('orders', UNSETTLED),
@@ -44,14 +46,14 @@ async function ledger(): Promise<Map<string, Entry[]>> {
   return Map.groupBy(entries, ({ reference }) => reference.slice(0, 36));
 }
 
-async function place(delivery = 'standard'): Promise<string> {
+async function place(delivery = 'standard', customerId = 'c-1'): Promise<string> {
   let id: string | undefined;
   await until('an order is placed', async () => {
     const response = await fetch(`${gateway.url}/v1/orders`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({
-        customerId: 'c-1',
+        customerId,
         currency: 'EUR',
         delivery,
         lines: [{ sku: 'A-1', quantity: 2, unitPrice: 1250 }],
@@ -87,7 +89,7 @@ const balanceOf = (entries: readonly Entry[]) =>
     return request.kind === 'charge' ? sum + request.amount : sum - request.amount;
   }, 0);
 
-describe('invariant 15: a worker that is killed', () => {
+describe('invariant 23: a worker that is killed', () => {
   const client = {
     module: `file://${ROOT}/libs/transports/src/rabbitmq/rabbitmq-client.ts`,
     class: 'RabbitMqClient',
@@ -125,7 +127,7 @@ describe('invariant 15: a worker that is killed', () => {
   });
 });
 
-describe('invariant 15: money of a cancelled order', () => {
+describe('invariant 23: money of a cancelled order', () => {
   it('goes back when the yes comes after the cancellation', async () => {
     const payments = await startPayments();
     await tell({ behaviour: 'slow', delayMs: 1_500 });
@@ -144,26 +146,33 @@ describe('invariant 15: money of a cancelled order', () => {
   });
 });
 
-describe('invariants 6 and 15: RabbitMQ loses everything', () => {
-  it('and every order ends paid or cancelled, charged once or not at all', async () => {
-    const { queues, exchanges } = topology('faults');
-    const wipe = async () => {
-      const connection = await connect(system.environment['RABBITMQ_URL'] ?? '');
-      const channel = await connection.createChannel();
-      for (const name of Object.values(queues)) if (name.includes('payments')) await channel.deleteQueue(name);
-      await channel.deleteExchange(exchanges.paymentJobs);
-      await channel.deleteExchange(exchanges.paymentsByMethod);
-      await connection.close();
-    };
+describe('invariants 6 and 23: RabbitMQ loses everything', () => {
+  const { queues, exchanges } = topology('faults');
+  const deleteQueues = async () => {
+    const connection = await connect(system.environment['RABBITMQ_URL'] ?? '');
+    const channel = await connection.createChannel();
+    for (const name of Object.values(queues)) if (name.includes('payments')) await channel.deleteQueue(name);
+    await channel.deleteExchange(exchanges.paymentJobs);
+    await channel.deleteExchange(exchanges.paymentsByMethod);
+    await connection.close();
+  };
+  const loseDisk = async () => {
+    const { rabbitmq } = system.servers;
+    rabbitmq.kill();
+    rabbitmq.wipe();
+    await rabbitmq.start();
+  };
+
+  it('its queues under it, then twice its disk, and every order ends paid or cancelled, charged once or not at all', async () => {
     await tell({ behaviour: 'slow', delayMs: 300 });
     const workers = await Promise.all([startPayments(), startPayments()]);
     const ids: string[] = [];
-    for (let round = 0; round < 3; round += 1) {
+    for (const [round, lose] of [deleteQueues, loseDisk, loseDisk].entries()) {
       ids.push(
         ...(await Promise.all(Array.from({ length: 40 }, (_, index) => place(index % 2 ? 'express' : 'standard')))),
       );
       await Promise.all(ids.slice(-5).map(cancel));
-      await wipe();
+      await lose();
       workers[round % 2]?.kill('SIGKILL');
       workers[round % 2] = await startPayments();
     }
@@ -183,9 +192,59 @@ describe('invariants 6 and 15: RabbitMQ loses everything', () => {
     );
     for (const own of (await ledger()).values())
       expect(own.filter(({ request }) => request.kind === 'charge').length).toBeLessThanOrEqual(1);
-    expect(await Promise.all(workers.map((worker) => worker.readiness()))).toMatchObject([
-      { status: 'ok' },
-      { status: 'ok' },
-    ]);
+    await until('both workers are well', async () =>
+      (await Promise.all(workers.map((worker) => worker.readiness()))).every(({ status }) => status === 'ok'),
+    );
+    await Promise.all(workers.map((worker) => worker.stop()));
+  });
+});
+
+describe('invariant 21: the deadlines of payments', () => {
+  const DEADLINE_MS = 3_000;
+  const startOrders = () =>
+    system.start('orders', { ORDERS_JOBS: 'off', PAYMENT_DEADLINE_MS: String(DEADLINE_MS), ORDERS_RELAY: 'off' });
+  const customerId = 'c-late';
+  /** What became of each order: how many are still placed, and the causes of those that are cancelled. */
+  const endings = async () => {
+    const orders = await databaseOf(system, 'orders');
+    try {
+      const { rows } = await orders.query<{ id: string; ends: string[] }>(
+        `select o.id, array_remove(array_agg(e.type || ' ' || (e.data ->> 'cause')), null) as ends
+           from orders o join events e on e.order_id = o.id where o.customer_id = $1 group by o.id`,
+        [customerId],
+      );
+      return rows.map(({ ends }) => ends);
+    } finally {
+      await orders.end();
+    }
+  };
+  const isOver = (ends: string[]) => ends.length > 0;
+
+  it('fire once for each order, though the instance that leads is killed, and then every instance', async () => {
+    // Of those before, whose deadline is a day, none may lead.
+    await orders.stop();
+    const leader = await startOrders();
+    const others = await Promise.all([startOrders(), startOrders()]);
+    const placing = Array.from({ length: 80 }, async (_, index) => {
+      await pause(index * 50);
+      return place('standard', customerId);
+    });
+    await until('the first are cancelled', async () => (await endings()).some(isOver));
+    leader.kill('SIGKILL');
+    await Promise.all(placing);
+    expect((await endings()).filter(isOver).length).toBeLessThan(80);
+    await until('another instance has cancelled the rest', async () => (await endings()).every(isOver));
+
+    await Promise.all(Array.from({ length: 20 }, () => place('standard', customerId)));
+    for (const one of others) one.kill('SIGKILL');
+    await pause(DEADLINE_MS);
+    expect((await endings()).filter(isOver).length).toBeLessThan(100);
+    await startOrders();
+    await until('those whose deadline passed while nobody ran are cancelled', async () =>
+      (await endings()).every(isOver),
+    );
+    const all = await endings();
+    expect(all.length).toBeGreaterThanOrEqual(100);
+    expect(all).toEqual(all.map(() => ['order.cancelled.v1 expired']));
   });
 });

@@ -16,6 +16,8 @@ export interface Recount {
   cancelled: number;
   placedAmount: number;
   position: number;
+  /** Each event of the log, once. */
+  events: LogRecord[];
 }
 
 /**
@@ -40,8 +42,9 @@ export async function recount({ postgresUrl, kafkaBrokers, namespace }: Addresse
   const last = new Map<number, number>();
   const versions = new Map<string, number>();
   const seen = new Set<string>();
-  const count: Recount = { placed: 0, cancelled: 0, placedAmount: 0, position: 0 };
-  for (const { partition, key, value, headers } of records) {
+  const count: Recount = { placed: 0, cancelled: 0, placedAmount: 0, position: 0, events: [] };
+  for (const record of records) {
+    const { partition, key, value, headers } = record;
     const position = headers['position'] ?? '';
     if (Number(position) <= (last.get(partition) ?? 0)) continue;
     if (Number(headers['prev']) !== (last.get(partition) ?? 0))
@@ -50,6 +53,7 @@ export async function recount({ postgresUrl, kafkaBrokers, namespace }: Addresse
       );
     last.set(partition, Number(position));
     seen.add(position);
+    count.events.push(record);
     const row = table.get(position);
     if (row === undefined) throw new Error(`Position ${position} of the log is not in the table.`);
     if (
@@ -75,7 +79,7 @@ export async function recount({ postgresUrl, kafkaBrokers, namespace }: Addresse
   return count;
 }
 
-interface LogRecord {
+export interface LogRecord {
   partition: number;
   key: string;
   value: string;

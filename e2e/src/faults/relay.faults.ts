@@ -22,16 +22,20 @@ beforeAll(async () => {
 
 afterAll(() => system?.close());
 
-/** Runs orders again and again, each time until it dies at the point named. */
+/** Runs orders again and again, each until it dies at the point named, and the next beside it, which then takes over. */
 async function dieAgainAndAgain(times: number, crashAt: (turn: number) => string): Promise<void> {
   const load = startLoad([gateway.url], { customers: 4 });
+  const launch = (turn: number) => system.launch('orders', turn < times ? { CRASH_AT: crashAt(turn) } : {});
+  let orders = await launch(0);
   for (let turn = 0; turn < times; turn += 1) {
-    const orders = await system.launch('orders', { CRASH_AT: crashAt(turn) });
+    const dying = orders;
+    orders = await launch(turn + 1);
     await until(`orders has died for the ${turn + 1}. time`, async () => {
-      return (await Promise.race([orders.exited.then(() => true), pause(10).then(() => false)])) === true;
+      return (await Promise.race([dying.exited.then(() => true), pause(10).then(() => false)])) === true;
     });
+    expect(await dying.exited).toBeNull();
   }
-  const orders = await system.start('orders');
+  await orders.untilReady();
   for (const [key, order] of await load.finish()) placed.set(key, order);
   await expectNothingLostAndNothingTwice(system, gateway.url, placed);
   expect(await orders.stop()).toBe(0);

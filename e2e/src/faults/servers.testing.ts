@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { remove } from '@tandem/tools/folder.mjs';
@@ -22,6 +22,8 @@ export interface OwnServer {
   /** SIGSTOP: connections stay open and nothing answers. */
   pause(): void;
   resume(): void;
+  /** Removes all that it has on its disk, once it is down. */
+  wipe(): void;
 }
 
 export interface OwnServers {
@@ -31,6 +33,8 @@ export interface OwnServers {
   kafka: OwnServer;
   /** Each broker of Kafka: one, unless more were asked for. */
   brokers: readonly OwnServer[];
+  /** The controller of a cluster, apart from its brokers. */
+  controller: OwnServer | undefined;
   /** Ends what still runs and removes all data. */
   remove(): Promise<void>;
 }
@@ -55,13 +59,15 @@ export async function startServers(brokerPorts: readonly BrokerPorts[] = []): Pr
   };
   const context = contextIn(folder);
   const folderOf = (index: number) => join(folder, `broker-${index + 1}`);
-  const members = await cluster([...brokerPorts]);
-  const single = servers.filter(({ name }) => members.length === 0 || name !== 'kafka');
+  const controllerFolder = join(folder, 'controller');
+  const members = brokerPorts.length === 0 ? undefined : await cluster([...brokerPorts]);
+  const single = servers.filter(({ name }) => members === undefined || name !== 'kafka');
   const ports = await lastingPorts(single.length);
   const atHome = single.map((server, index) => ({ ...server, standardPort: ports[index] as number }));
-  const [started, brokers] = await Promise.all([
+  const [started, brokers, controller] = await Promise.all([
     Promise.all(atHome.map((server) => own(server, context))),
-    Promise.all(members.map((server, index) => own(server, contextIn(folderOf(index))))),
+    Promise.all(members?.brokers.map((server, index) => own(server, contextIn(folderOf(index)))) ?? []),
+    members && own(members.controller, contextIn(controllerFolder)),
   ]);
   const byName = Object.fromEntries(started.map((server) => [server.name, server]));
   const { postgres, rabbitmq, kafka } = byName as Record<Server['name'], OwnServer>;
@@ -70,9 +76,10 @@ export async function startServers(brokerPorts: readonly BrokerPorts[] = []): Pr
     rabbitmq,
     kafka: kafka ?? together(brokers),
     brokers: kafka === undefined ? brokers : [kafka],
+    controller,
     remove: async () => {
       for (const server of [...started, ...brokers]) server.resume();
-      const folders = [folder, ...brokers.map((_, index) => folderOf(index))];
+      const folders = [folder, ...brokers.map((_, index) => folderOf(index)), controllerFolder];
       for (const { stop } of folders.flatMap(nativeRunning)) await stop(AbortSignal.abort());
       remove(folder);
     },
@@ -92,6 +99,7 @@ function together(brokers: readonly OwnServer[]): OwnServer {
     start: () => all((broker) => broker.start()),
     pause: () => brokers.forEach((broker) => broker.pause()),
     resume: () => brokers.forEach((broker) => broker.resume()),
+    wipe: () => brokers.forEach((broker) => broker.wipe()),
   };
 }
 
@@ -120,5 +128,10 @@ async function own(server: Server, context: Context): Promise<OwnServer> {
     },
     pause: () => signalAll('SIGSTOP'),
     resume: () => signalAll('SIGCONT'),
+    wipe: () => {
+      const home = join(context.folder, server.name);
+      // What stays is no data of the server: which port it had.
+      for (const name of readdirSync(home)) if (name !== 'server.json') remove(join(home, name));
+    },
   };
 }

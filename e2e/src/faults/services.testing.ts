@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { remove } from '@tandem/tools/folder.mjs';
-import { freePorts } from '@tandem/tools/ports.mjs';
+import { lastingPorts } from '@tandem/tools/ports.mjs';
 import { until } from './waiting.testing.ts';
 
 export const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
@@ -72,7 +72,8 @@ export async function runTool(
 
 /** Starts one instance of a service on a free port. */
 export async function startService(name: ServiceName, environment: Environment): Promise<OwnService> {
-  const [port] = await freePorts(1);
+  // Nobody's outgoing connection may have it by the time that the service listens.
+  const [port] = await lastingPorts(1);
   const variable = `${name.toUpperCase()}_PORT`;
   const { child, log } = run(name, 'src/main.ts', { ...environment, [variable]: String(port) });
   const url = `http://127.0.0.1:${port}`;
@@ -86,8 +87,14 @@ export async function startService(name: ServiceName, environment: Environment):
       const response = await fetch(`${url}/health/ready`, { signal: AbortSignal.timeout(3_000) });
       return { httpStatus: response.status, ...((await response.json()) as Readiness) };
     },
-    untilReady: (timeoutMs = 30_000) =>
-      until(`${name} is ready`, async () => (await service.readiness()).httpStatus === 200, { timeoutMs, about: log }),
+    untilReady: (timeoutMs = 90_000) => {
+      const isReady = async () => {
+        const { httpStatus, checks } = await service.readiness();
+        if (httpStatus !== 200) throw new Error(JSON.stringify(checks));
+        return true;
+      };
+      return until(`${name} is ready`, isReady, { timeoutMs, about: log });
+    },
     kill: (signal) => void child.kill(signal),
     stop: () => {
       child.kill('SIGTERM');

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { Balancer } from '@tandem/tools/balancer.mjs';
 import { connect, type Channel, type ChannelModel, type ConsumeMessage, type Options } from 'amqplib';
 import type pg from 'pg';
 import { AmqpProxy } from './amqp-proxy.testing.ts';
-import { Balancer } from './balancer.testing.ts';
 import { expectNothingLostAndNothingTwice } from './counted.testing.ts';
 import { startLoad, stopLoads } from './load.testing.ts';
 import { databaseOf, topicOf } from './log.testing.ts';
@@ -255,6 +255,22 @@ describe('invariant 5: an outcome is told as it is', () => {
     expect(statuses.filter((status) => ![201, 503, 504].includes(status))).toEqual([]);
     // Redelivered, replayed and answered anew: the gateway's own connection was never touched.
     expect(statuses).toEqual([201]);
+  });
+
+  it('connections to RabbitMQ that are cut, 20 times, make 503 or 504, and everything flows on by itself', async () => {
+    const load = startLoad([gateway.url], { customers: 4 });
+    const placedBy = () => load.attempts.filter(({ status }) => status === 201).length;
+    for (let cuts = 0; cuts < 20; cuts += 1) {
+      const before = placedBy();
+      expect(gatewayProxy.connections * ordersProxy.connections).toBeGreaterThan(0);
+      for (const proxy of [gatewayProxy, ordersProxy]) proxy.cut();
+      await until('orders are placed again', () => placedBy() > before + 5);
+      await pause(50);
+    }
+    for (const [key, order] of await load.finish()) placed.set(key, order);
+    const statuses = new Set(load.attempts.map(({ status }) => status));
+    expect([...statuses].filter((status) => ![201, 503, 504].includes(status))).toEqual([]);
+    await Promise.all([gateway.untilReady(), orders.untilReady()]);
   });
 
   it('the broker cancels the consumer of replies: it is set up again, and every outcome stays true', async () => {

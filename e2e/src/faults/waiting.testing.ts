@@ -4,7 +4,7 @@ export const pause = (ms: number) => new Promise<void>((resume) => setTimeout(re
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  { timeoutMs = 30_000, everyMs = 50, about }: { timeoutMs?: number; everyMs?: number; about?: () => string } = {},
+  { timeoutMs = 60_000, everyMs = 50, about }: { timeoutMs?: number; everyMs?: number; about?: () => string } = {},
 ): Promise<void> {
   const late = performance.now() + timeoutMs;
   let last: unknown;
