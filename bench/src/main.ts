@@ -9,6 +9,7 @@ import { measureGrowth } from './measures/growth.ts';
 import { measureLag } from './measures/lag.ts';
 import { measureLog } from './measures/log.ts';
 import { measureOverload } from './measures/overload.ts';
+import { measurePayments } from './measures/payments.ts';
 import { Processes } from './processes.ts';
 import { machine, versions } from './report/machine.ts';
 import { page } from './report/page.ts';
@@ -72,6 +73,7 @@ async function measure(plan: Plan, parts: ReadonlySet<Part>): Promise<Results> {
   if (needed) {
     print('starting every row');
     rows.push(...(await Promise.all(keys.map((key) => systems.row(key)))));
+    await warm(rows, pids);
   }
   if (parts.has('rows')) await measureRows(rows, pids, results);
   if (parts.has('rows')) await measureLarge(rows, pids, results);
@@ -88,6 +90,9 @@ async function measure(plan: Plan, parts: ReadonlySet<Part>): Promise<Results> {
   if (full !== undefined && parts.has('instances')) await instances(full, pids, results);
   // What was measured so far is not to disturb what follows.
   await processes.stopAll();
+  if (parts.has('partitions')) await partitions(pids, results);
+  if (parts.has('payments') && plan.payments !== undefined)
+    results.payments = await measurePayments(systems, plan.payments, print);
   if (parts.has('log')) results.log = await measureLog(systems, plan.logEvents, print);
   if (parts.has('growth') && plan.growthOrders !== undefined) {
     results.growthOrders = plan.growthOrders;
@@ -98,6 +103,13 @@ async function measure(plan: Plan, parts: ReadonlySet<Part>): Promise<Results> {
   results.seconds = Math.round((performance.now() - startedAt) / 1_000);
   Object.assign(results, ratiosOf(results));
   return results;
+}
+
+/** The code of a framework is optimised after tens of thousands of requests, not after the second that precedes each round. */
+async function warm(rows: Row[], pids: ServerPids): Promise<void> {
+  if (plan.warmingSeconds === 0) return;
+  const load = { connections: 50, warmupSeconds: 1, seconds: plan.warmingSeconds };
+  for (const row of rows) print(`warming ${row.key.padEnd(10)} ${describe(await closedRound(row, pids, load))}`);
 }
 
 /** Rounds are interleaved, so that what slows the machine for a while slows every row. */
@@ -177,6 +189,21 @@ async function instances(full: Row, pids: ServerPids, results: Results): Promise
     await systems.untilCounted('full');
     (results.instances ??= {})[count] = measured.ordersPerSecond;
     print(`${count} instances of orders: ${describe(measured)}`);
+  }
+}
+
+/** One system after the other, each with a log of another number of partitions. */
+async function partitions(pids: ServerPids, results: Results): Promise<void> {
+  for (const count of plan.partitions) {
+    const suffix = `p${count}`;
+    const system = await systems.tandem(suffix, { counted: true }, { EVENTS_PARTITIONS: String(count) });
+    const row: Row = { key: 'full', title: suffix, ...system };
+    await warm([row], pids);
+    const measured = await closedRound(row, pids, { connections: 200, warmupSeconds: 1, seconds: plan.seconds });
+    await systems.untilCounted(suffix);
+    (results.partitions ??= {})[count] = measured.ordersPerSecond;
+    print(`${count} partitions: ${describe(measured)}`);
+    for (const process of system.processes) await process.stop();
   }
 }
 

@@ -1,6 +1,6 @@
 import { topology } from '@tandem/contracts/topology';
 import { createDatabase, databaseUrl } from '@tandem/postgres/database';
-import { freePorts } from '@tandem/tools/ports.mjs';
+import { lastingPorts } from '@tandem/tools/ports.mjs';
 import { Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
 import { Processes, until, type Environment, type Running } from './processes.ts';
@@ -60,8 +60,8 @@ export class Systems {
     return databaseUrl(this.servers.POSTGRES_URL, this.names(suffix).databases[service]);
   }
 
-  async setUp(suffix: string): Promise<void> {
-    const environment = this.environment(suffix);
+  async setUp(suffix: string, more: Environment = {}): Promise<void> {
+    const environment = { ...this.environment(suffix), ...more };
     await this.processes.run(`${suffix}-orders-setup`, 'apps/orders', 'src/setup.ts', environment);
     await this.processes.run(`${suffix}-analytics-setup`, 'apps/analytics', 'src/setup.ts', environment);
   }
@@ -72,7 +72,7 @@ export class Systems {
     service: 'gateway' | 'orders' | 'analytics' | 'payments' | 'provider',
     more: Environment = {},
   ): Promise<{ running: Running; url: string }> {
-    const [port] = await freePorts(1);
+    const [port] = await lastingPorts(1);
     const environment = { ...this.environment(suffix), [`${service.toUpperCase()}_PORT`]: String(port), ...more };
     const running = this.processes.start(`${suffix}-${service}`, `apps/${service}`, 'src/main.ts', environment);
     const url = `http://127.0.0.1:${port}`;
@@ -83,8 +83,12 @@ export class Systems {
   }
 
   /** Gateway and orders, as many instances of the latter as asked for; with relay and analytics, or without both. */
-  async tandem(suffix: string, { counted }: { counted: boolean }): Promise<{ processes: Running[]; url: string }> {
-    await this.setUp(suffix);
+  async tandem(
+    suffix: string,
+    { counted }: { counted: boolean },
+    setUp: Environment = {},
+  ): Promise<{ processes: Running[]; url: string }> {
+    await this.setUp(suffix, setUp);
     const orders = await this.service(suffix, 'orders', { ORDERS_RELAY: counted ? 'on' : 'off' });
     const analytics = counted ? [await this.service(suffix, 'analytics')] : [];
     const gateway = await this.service(suffix, 'gateway');
@@ -109,7 +113,7 @@ export class Systems {
 
   async #start(key: RowKey): Promise<{ processes: Running[]; url: string }> {
     if (key === 'core' || key === 'full') return this.tandem(key, { counted: key === 'full' });
-    const [port] = await freePorts(1);
+    const [port] = await lastingPorts(1);
     const names = this.names(key);
     const environment: Environment = {
       ...this.servers,

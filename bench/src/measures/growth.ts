@@ -28,7 +28,7 @@ export async function measureGrowth(
   ] as const) {
     const startedAt = performance.now();
     await systems.setUp(suffix);
-    await fillOrders(systems, suffix, count);
+    await fillOrders(systems, suffix, count, print);
     await checkpointAtHead(systems, suffix);
     print(`${count.toLocaleString('en')} orders stored in ${Math.round((performance.now() - startedAt) / 1_000)} s`);
     const started = [await systems.service(suffix, 'orders'), await systems.service(suffix, 'gateway')];

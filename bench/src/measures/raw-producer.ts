@@ -9,7 +9,8 @@ pg.types.setTypeParser(pg.types.builtins.INT8, BigInt);
 const client = new pg.Client({ connectionString: process.env['DATABASE_URL'] });
 await client.connect();
 const { rows } = await client.query<StoredEvent>(
-  'select position, order_id, version, type, data::text, at, traceparent from events order by position',
+  'select position, order_id, version, type, data::text, at, traceparent from events order by position limit $1',
+  [process.env['EVENTS']],
 );
 await client.end();
 const batches = batchesOf(rows, 2_000, 512 * 1024);

@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import type { PaymentsResult } from '../measures/payments.ts';
 import { othersCores, type Results } from './results.ts';
 import { ratioLines, rowLines, shown } from './table.ts';
 
@@ -46,11 +47,27 @@ export function numbers(results: Results): string {
     ...markdown(['row', 'p50, 1 connection', 'orders/s, 200', 'p50', 'p99', 'p99 at 1,000/s'], rows),
     '',
     ...markdown(['ratio', 'what', 'measured', 'bar'], ratios),
+    ...payments(results),
     '',
     'Everything else (CPU and memory by process, each round, overload, instances) is in ' +
-      '[latest.json](bench/results/latest.json) and [latest.html](bench/results/latest.html).',
+      '[latest.json](bench/results/latest.json) and [latest.html](bench/results/latest.html), what 1,000,000 orders a second ' +
+      'would take in [growth.md](docs/growth.md).',
     '',
   ].join('\n');
+}
+
+/** What the work queues do, in one paragraph. */
+function payments({ payments = [] }: Results): string[] {
+  const [first] = payments;
+  if (first === undefined) return [];
+  const stood = Math.min(...payments.map(({ backlogLeft }) => backlogLeft));
+  const each = (of: (one: PaymentsResult) => number) => payments.map((one) => shown(of(one))).join(', ');
+  return [
+    '',
+    `Payments, of a provider that takes ${first.providerMs} ms, with ${each(({ workers }) => workers)} workers: ` +
+      `${each((one) => one.paymentsPerSecond)} a second. From the placing of an express order to its payment, while ` +
+      `${shown(stood)} standard ones or more waited: p99 ${each((one) => one.expressWaitP99Ms)} ms.`,
+  ];
 }
 
 /** What a reader must know before he compares. */

@@ -78,6 +78,24 @@ describe('what is written', () => {
     expect(written.match(/1,230/g)).toHaveLength(1);
   });
 
+  it('says what payments there were by workers, and how long express orders waited', () => {
+    const one = { backlog: 1_000, providerMs: 50, expressWaitP50Ms: 80, backlogLeft: 700 };
+    const payments = [
+      { ...one, workers: 1, paymentsPerSecond: 44.44, expressWaitP99Ms: 1_234 },
+      { ...one, workers: 4, paymentsPerSecond: 99.99, expressWaitP99Ms: 210 },
+    ];
+    const path = join(folder, 'README.md');
+    writeFileSync(path, '<!-- bench -->\n<!-- /bench -->\n');
+    writeReadme(path, { ...measured, payments });
+    expect(readFileSync(path, 'utf8')).toContain(
+      'Payments, of a provider that takes 50 ms, with 1, 4 workers: 44.4, 100 a second. From the placing of an express ' +
+        'order to its payment, while 700 standard ones or more waited: p99 1,234, 210 ms.',
+    );
+    expect(page({ ...measured, payments })).toContain(
+      '1 worker: p50 80 ms, p99 1,234 ms; 700 of 1,000 standard orders',
+    );
+  });
+
   it('is a page of its own, in which nothing is taken for markup', () => {
     const html = page(measured);
     expect(html).toContain('a &lt;fast&gt; one');

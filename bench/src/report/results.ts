@@ -3,6 +3,7 @@ import type { Round } from '../loads.ts';
 import type { Growth } from '../measures/growth.ts';
 import type { LogRates } from '../measures/log.ts';
 import type { Overload } from '../measures/overload.ts';
+import type { PaymentsResult } from '../measures/payments.ts';
 import { median, medianRatio, rounded } from '../statistics.ts';
 import type { RowKey } from '../system.ts';
 
@@ -34,6 +35,9 @@ export interface Results {
   growthOrders?: { few: number; many: number };
   overload?: Overload;
   instances?: Record<number, number>;
+  partitions?: Record<number, number>;
+  /** By how many workers there were. */
+  payments?: PaymentsResult[];
 }
 
 /** What is promised, and what is aimed at. */
@@ -53,6 +57,11 @@ export const BARS: Record<string, { what: string; bar: number; aim: number; most
   },
   relay_over_raw: { what: 'relay events/s ÷ raw kafkajs idempotent producer, same records', bar: 0.5, aim: 0.8 },
   replay_over_raw: { what: 'replay events/s ÷ raw kafkajs eachBatch', bar: 0.12, aim: 0.3 },
+  replay_events_per_second: {
+    what: 'events/s that one instance counts from the beginning of the log into empty projections',
+    bar: 40_000,
+    aim: 100_000,
+  },
   lag_p99_ms: { what: 'accepted to counted at half of the maximum, p99 in ms', bar: 500, aim: 150, most: true },
   growth: {
     what: 'largest p50 ratio of placing, reading, listing: many stored orders ÷ few',
@@ -80,6 +89,7 @@ export function ratiosOf(results: Results): Pick<Results, 'ratios' | 'void'> {
     p50_one_small_over_stock: medianRatio(p50s('full'), p50s('stock')),
     relay_over_raw: log === undefined ? NaN : log.relay / log.rawProducer,
     replay_over_raw: log === undefined ? NaN : log.replay / log.rawConsumer,
+    replay_events_per_second: log?.replay ?? NaN,
     lag_p99_ms: lag?.lag.p99 ?? NaN,
     // The bar is for 5,000,000: what fewer show is kept under `growth` of the results, and proves nothing.
     growth:

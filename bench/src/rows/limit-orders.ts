@@ -24,17 +24,18 @@ await channel.assertQueue(queue, { durable: true });
 await channel.prefetch(64);
 
 let gathered: { message: ConsumeMessage; items: Item[] }[] = [];
-let running = false;
+let running = 0;
 
 await channel.consume(queue, (message) => {
   if (message === null) throw new Error('The consumer was cancelled.');
   gathered.push({ message, items: JSON.parse(message.content.toString()) as Item[] });
-  if (running) return;
-  running = true;
-  setImmediate(() => void run());
+  if (gathered.length === 1) setImmediate(() => void run());
 });
 
+/** Two groups are under way at once: the database works on one while the other is decided and answered. */
 async function run(): Promise<void> {
+  if (running === 2) return;
+  running += 1;
   while (gathered.length > 0) {
     const messages = gathered;
     gathered = [];
@@ -50,7 +51,7 @@ async function run(): Promise<void> {
       channel.ack(message);
     }
   }
-  running = false;
+  running -= 1;
 }
 
 function add({ outcomes, orders, events, at }: Batch, { commandId, body }: Item): void {
