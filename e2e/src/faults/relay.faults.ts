@@ -1,7 +1,7 @@
 import { pathToFileURL } from 'node:url';
 import { join } from 'node:path';
 import { expectNothingLostAndNothingTwice } from './counted.testing.ts';
-import { startLoad } from './load.testing.ts';
+import { startLoad, stopLoads } from './load.testing.ts';
 import { ROOT, type OwnService } from './services.testing.ts';
 import { startSystem, type System } from './system.testing.ts';
 import { pause, until } from './waiting.testing.ts';
@@ -20,22 +20,27 @@ beforeAll(async () => {
   await system.start('analytics');
 }, 120_000);
 
+afterEach(stopLoads);
+
 afterAll(() => system?.close());
 
-/** Runs orders again and again, each until it dies at the point named, and the next beside it, which then takes over. */
+/**
+ * Runs orders again and again, each until it dies at the point named, and the next beside it, which then takes over. Which of
+ * two leads is open, so the one that is to live starts only when all others are dead: beside it they might never lead.
+ */
 async function dieAgainAndAgain(times: number, crashAt: (turn: number) => string): Promise<void> {
   const load = startLoad([gateway.url], { customers: 4 });
-  const launch = (turn: number) => system.launch('orders', turn < times ? { CRASH_AT: crashAt(turn) } : {});
-  let orders = await launch(0);
+  const launch = (turn: number) => system.launch('orders', { CRASH_AT: crashAt(turn) });
+  let next = launch(0);
   for (let turn = 0; turn < times; turn += 1) {
-    const dying = orders;
-    orders = await launch(turn + 1);
-    await until(`orders has died for the ${turn + 1}. time`, async () => {
-      return (await Promise.race([dying.exited.then(() => true), pause(10).then(() => false)])) === true;
-    });
+    const dying = await next;
+    if (turn + 1 < times) next = launch(turn + 1);
+    let isDead = false;
+    void dying.exited.then(() => (isDead = true));
+    await until(`orders has died for the ${turn + 1}. time`, () => isDead, { everyMs: 10, about: dying.log });
     expect(await dying.exited).toBeNull();
   }
-  await orders.untilReady();
+  const orders = await system.start('orders');
   for (const [key, order] of await load.finish()) placed.set(key, order);
   await expectNothingLostAndNothingTwice(system, gateway.url, placed);
   expect(await orders.stop()).toBe(0);
