@@ -90,7 +90,7 @@ describe.each(operations)('$method $path', (described) => {
       const parks = described.path.startsWith('/v1/admin/parked/{id}')
         ? '{"pattern":"order.eat","data":{}}'
         : undefined;
-      const id = described.path.startsWith('/v1/admin/projections/{id}') ? 'order-counts' : undefined;
+      const id = described.path.startsWith('/v1/admin/projections/{name}') ? 'order-counts' : undefined;
       const request = { before, ...(parks && { parks }), ...(id && { id }), body: example.value };
       const received = await sendAll(described, request, randomUUID());
       expect([Math.floor(received.status / 100), received.text]).toEqual([2, expect.anything()]);
@@ -131,8 +131,8 @@ async function sendAll(described: Described, request: ExampleRequest, run: strin
 
 function send({ method, path }: Described, request: ExampleRequest, run: string, orderId?: string): Promise<Answer> {
   const { id = orderId, body, query, headers } = unique(request, run);
-  if (path.includes('{id}') && id === undefined) throw new Error(`${path} needs an order`);
-  return call(method, path.replace('{id}', id ?? ''), {
+  if (path.includes('{') && id === undefined) throw new Error(`${path} needs an order`);
+  return call(method, path.replace(/\{\w+\}/, id ?? ''), {
     ...(body === undefined ? {} : { json: body }),
     ...(query && { query }),
     ...(headers && { headers }),

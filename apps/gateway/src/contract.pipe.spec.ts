@@ -50,7 +50,7 @@ describe('bodies', () => {
       'a text for a number',
       { ...smallest, lines: [{ ...smallest.lines[0], quantity: '2' }] },
       '/lines/0/quantity',
-      'must be a number',
+      'must be a whole number',
     ],
     [
       'a fraction',
@@ -97,9 +97,10 @@ describe('parameters', () => {
   it.each([
     ['limit', '0', 'must be at least 1'],
     ['limit', '101', 'must be at most 100'],
-    ['limit', '1e1', 'must be a number'],
-    ['limit', '', 'must be a number'],
-    ['limit', ['1', '2'], 'must be a number'],
+    ['limit', '1e1', 'must be a whole number'],
+    ['limit', '1.5', 'must be a whole number'],
+    ['limit', '', 'must be a whole number'],
+    ['limit', ['1', '2'], 'must be a whole number'],
     ['customer', '', 'must have at least 1 characters'],
     ['status', 'lost', 'must be placed or paid or shipped or delivered or cancelled'],
     ['page', '2', 'is not a parameter of this request'],

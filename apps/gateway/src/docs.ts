@@ -9,7 +9,7 @@ const EXAMPLE_REQUEST_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
 
 /**
  * The request that an answer is an example of. It stands beside the answer in the document, as `x-request`, so that every
- * example can be sent. `{id}` in the path is the order placed by the last `placeOrder` of `before`, unless `id` says.
+ * example can be sent. What the path names is the order placed by the last `placeOrder` of `before`, unless `id` says.
  */
 export interface ExampleRequest {
   /** Sent first, in this order; their answers must be successes. */
@@ -19,7 +19,7 @@ export interface ExampleRequest {
     until?: 'paid';
   })[];
   id?: string;
-  /** Put on the queue of commands as a message that nobody answers; `{id}` is that of the parked message then. */
+  /** Put on the queue of commands as a message that nobody answers; the path names the parked message then. */
   parks?: string;
   query?: Record<string, string>;
   headers?: Record<string, string>;
@@ -44,9 +44,8 @@ interface Operation {
   /** The first is what examples of other operations send before theirs. */
   body?: Record<string, { summary: string; value: unknown }>;
   bodyRequired?: boolean;
-  pathExample?: string;
-  /** What the id in the path names, an order unless set. */
-  pathDescription?: string;
+  /** What the path names: its `id` unless said otherwise, which is an order's unless described. */
+  path?: { example: string; name?: string; description?: string };
   success: {
     status: number;
     description: string;
@@ -80,14 +79,8 @@ export function documented(operation: Operation): MethodDecorator {
     ...problemResponses(operation),
     ...Object.entries(headers).map(([name, header]) => ApiHeader({ name, required: false, ...header })),
   ];
-  if (operation.pathExample !== undefined)
-    decorators.push(
-      ApiParam({
-        name: 'id',
-        description: operation.pathDescription ?? 'The order',
-        example: operation.pathExample,
-      }),
-    );
+  if (operation.path !== undefined)
+    decorators.push(ApiParam({ name: 'id', description: 'The order', ...operation.path }));
   if (body !== undefined)
     decorators.push(
       ApiBody({ required: operation.bodyRequired ?? true, examples: body } as Parameters<typeof ApiBody>[0]),

@@ -5,7 +5,7 @@ const VALUES_MAX = 12;
 
 const TYPES: Readonly<Record<string, string>> = {
   string: 'a text',
-  number: 'a number',
+  number: 'a whole number',
   int: 'a whole number',
   boolean: 'true or false',
   array: 'a list',

@@ -62,7 +62,7 @@ describe('the OpenAPI document', () => {
       'POST /v1/admin/parked/{id}/redrive',
       'POST /v1/admin/parked/{id}/drop',
       'GET /v1/admin/projections',
-      'POST /v1/admin/projections/{id}/rebuild',
+      'POST /v1/admin/projections/{name}/rebuild',
       'GET /v1/admin/intake',
       'POST /v1/admin/intake',
     ]);

@@ -50,7 +50,7 @@ const query = (operation: {
 const refused = (summary: string, parameters: Record<string, string>, parameter: string, detail: string) =>
   problemExample(summary, { query: parameters }, invalidRequest([{ parameter, detail }]));
 
-const malformedPosition = refused('A position that is none', { after: 'latest' }, 'after', 'must be a number');
+const malformedPosition = refused('A position that is none', { after: 'latest' }, 'after', 'must be a whole number');
 const emptyRange = refused(
   'A range that ends before it begins',
   { from: '2026-01-02T00:00:00Z', to: '2026-01-01T00:00:00Z' },

@@ -44,7 +44,7 @@ function documentedCommand(command: Command): MethodDecorator {
     },
     bodyRequired: id === 'shipOrder',
     body,
-    pathExample: EXAMPLE_ORDER_ID,
+    path: { example: EXAMPLE_ORDER_ID },
     success: { status: 200, description: 'The order as it is now', schema: Order, headers: commandHeaders, examples },
     problems: {
       invalid_request: {

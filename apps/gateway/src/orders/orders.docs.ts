@@ -100,7 +100,7 @@ export const DocumentGetOrder = () =>
     tag,
     summary: 'Read an order',
     headers: { 'If-None-Match': { description: 'An ETag; 304 if the order is still the same', example: '"1"' } },
-    pathExample: EXAMPLE_ORDER_ID,
+    path: { example: EXAMPLE_ORDER_ID },
     success: {
       status: 200,
       description: 'The order',
@@ -155,7 +155,7 @@ export const DocumentListEvents = () =>
     id: 'listOrderEvents',
     tag,
     summary: "Read an order's history, oldest first",
-    pathExample: EXAMPLE_ORDER_ID,
+    path: { example: EXAMPLE_ORDER_ID },
     success: {
       status: 200,
       description: 'A page of events',

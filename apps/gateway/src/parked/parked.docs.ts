@@ -93,8 +93,7 @@ export const DocumentShowParked = () =>
     id: 'showParked',
     tag,
     summary: 'One of them, with what it holds and what was done with it',
-    pathExample: EXAMPLE_ID,
-    pathDescription: 'The parked message',
+    path: { example: EXAMPLE_ID, description: 'The parked message' },
     success: {
       status: 200,
       description: 'The message',
@@ -114,8 +113,7 @@ export const DocumentRedriveParked = () =>
     description:
       'A message of RabbitMQ goes back to its queue; nobody waits for its answer any more. An event of the log is counted, ' +
       'with all that waits of its order, in the order of the log. What still cannot be read stays, and the try is recorded.',
-    pathExample: EXAMPLE_ID,
-    pathDescription: 'The parked message',
+    path: { example: EXAMPLE_ID, description: 'The parked message' },
     body: { reason: { summary: 'Why', value: { reason: 'The reader was mended' } } },
     bodyRequired: false,
     success: {
@@ -159,8 +157,7 @@ export const DocumentDropParked = () =>
     description:
       'What a dropped command asked for is not done. A dropped event is never counted: it is knowingly missing from every ' +
       'number of analytics, until they are rebuilt by a reader that can read it. What waits behind it can be redriven then.',
-    pathExample: EXAMPLE_ID,
-    pathDescription: 'The parked message',
+    path: { example: EXAMPLE_ID, description: 'The parked message' },
     body: { reason: { summary: 'Why', value: { reason: 'Rubbish' } } },
     success: {
       status: 200,

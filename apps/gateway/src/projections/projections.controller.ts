@@ -25,11 +25,11 @@ export class ProjectionsController {
     return this.projections.list(traceOf(request));
   }
 
-  @Post(':id/rebuild')
+  @Post(':name/rebuild')
   @HttpCode(202)
   @DocumentRebuild()
   async rebuild(
-    @Param('id', { schema: ProjectionName }) name: string,
+    @Param('name', { schema: ProjectionName }) name: string,
     @Body({ schema: RebuildOptions }) options: RebuildOptions,
     @Req() request: FastifyRequest,
   ): Promise<ProjectionStatus> {

@@ -68,8 +68,7 @@ export const DocumentRebuild = () =>
       'compared, and quantiles within the error of their sketches; then the new copy takes the place of the live one, in one ' +
       'transaction. A copy that differs from the live one of the same version is thrown away and the rebuild has failed, ' +
       'unless `acceptDifferences` says otherwise. While a rebuild is under way it is the answer. A crash costs a batch.',
-    pathExample: EXAMPLE_NAME,
-    pathDescription: 'The name of the projection',
+    path: { name: 'name', example: EXAMPLE_NAME, description: 'The projection' },
     body: { asUsual: { summary: 'As usual', value: {} } },
     bodyRequired: false,
     success: {
@@ -85,7 +84,7 @@ export const DocumentRebuild = () =>
         malformedName: problemExample(
           'A name that is none',
           { id: 'Order_Counts' },
-          invalidRequest([{ parameter: 'id', detail: 'takes small letters, digits and -' }]),
+          invalidRequest([{ parameter: 'name', detail: 'takes small letters, digits and -' }]),
         ),
       },
       projection_not_found: {

@@ -120,7 +120,7 @@ describe('POST /v1/admin/projections/{name}/rebuild', () => {
   });
 
   it.each([
-    ['a name that is none', 'Order_Counts', undefined, { parameter: 'id' }],
+    ['a name that is none', 'Order_Counts', undefined, { parameter: 'name' }],
     ['an unknown field', 'order-counts', '{"force":true}', { pointer: '/force' }],
     ['another type', 'order-counts', '{"acceptDifferences":"yes"}', { pointer: '/acceptDifferences' }],
   ])('is 400 for %s, and asks nobody', async (_what, name, body, where) => {
