@@ -12,6 +12,8 @@ const MIGRATIONS = fileURLToPath(new URL('../../migrations', import.meta.url));
 const WRITERS = 12;
 const APPENDS_EACH = 60;
 const EVENTS_EACH = 8;
+/** How often a load is repeated that has not yet met the moment in which an append goes wrong: it may be microseconds. */
+const LOADS_MAX = 30;
 
 let database: TemporaryDatabase;
 let pool: Pool;
@@ -40,8 +42,10 @@ type Append = (client: PoolClient, orderIds: string[]) => Promise<unknown>;
 async function skippedBy(appendOnce: Append): Promise<number> {
   const seen = new Set<bigint>();
   let writing = true;
+  const { rows: former } = await pool.query<{ last: bigint | null }>('select max(position) as last from events');
+  const start = former[0]?.last ?? 0n;
   const reading = (async () => {
-    let last = 0n;
+    let last = start;
     for (;;) {
       // Asked before the read: one that began while a writer was at work may have missed that writer's last commit.
       const allWritten = !writing;
@@ -67,7 +71,7 @@ async function skippedBy(appendOnce: Append): Promise<number> {
   await Promise.all(writers);
   writing = false;
   await reading;
-  const { rows } = await pool.query<{ position: bigint }>('select position from events');
+  const { rows } = await pool.query<{ position: bigint }>('select position from events where position > $1', [start]);
   expect(rows).toHaveLength(WRITERS * APPENDS_EACH * EVENTS_EACH);
   return rows.filter(({ position }) => !seen.has(position)).length;
 }
@@ -144,6 +148,8 @@ describe('without the guard, the same test catches', () => {
 
   it.each(SHAPES)('%s', async (_shape, preparation, appendOnce) => {
     for (const statement of preparation) await pool.query(statement);
-    expect(await skippedBy(appendOnce)).toBeGreaterThan(0);
+    let skipped = 0;
+    for (let loads = 0; loads < LOADS_MAX && skipped === 0; loads += 1) skipped = await skippedBy(appendOnce);
+    expect(skipped).toBeGreaterThan(0);
   });
 });

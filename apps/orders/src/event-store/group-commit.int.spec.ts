@@ -8,7 +8,7 @@ import { temporaryDatabase, type TemporaryDatabase } from '@tandem/postgres/temp
 import type { Pool } from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import { fold } from '../order/order.ts';
-import { ORDER_ID, cancelling, placing } from '../order/rulebook.testing.ts';
+import { ORDER_ID, cancelling, placing, recordingPayment, shipping } from '../order/rulebook.testing.ts';
 import type { Command } from './decide-batch.ts';
 import { GroupCommit } from './group-commit.ts';
 import { load } from './load.ts';
@@ -119,6 +119,37 @@ describe('a group of commands', () => {
     );
     expect(replies.filter((reply) => reply.outcome === 'accepted')).toHaveLength(285 + 1);
     expect(replies.filter((reply) => reply.outcome === 'rejected')).toHaveLength(14);
+  });
+
+  it('answers every command in time though every twentieth changes one hot order, at three instances', async () => {
+    const instances = [instance(poolOf(database.url)), instance(poolOf(database.url)), instance(poolOf(database.url))];
+    const tookMs: number[] = [];
+    const execute = async (order: Command['order'], turn = 0) => {
+      const id = randomUUID();
+      const started = performance.now();
+      const reply = await (instances[turn % 3] as GroupCommit).execute({ id, payloadHash: id, order }, inTime);
+      tookMs.push(performance.now() - started);
+      expect(reply).toMatchObject({ outcome: 'accepted', replayed: false });
+      return reply;
+    };
+    const hot = { orderId: uuidv7() };
+    const lines = [{ sku: 'A-1', quantity: 1_000, unitPrice: 100 }];
+    await execute({ ...placing({ lines, adjustments: [] }), ...hot });
+    await execute({ ...recordingPayment({ amount: 100_000 }), ...hot });
+    let turns = 0;
+    const customer = async () => {
+      for (let turn = turns++; turn < 2_000; turn = turns++)
+        await execute(
+          turn % 20 === 0 ? { ...shipping([{ id: 1, quantity: 1 }]), ...hot } : { ...placing(), orderId: uuidv7() },
+          turn,
+        );
+    };
+    await Promise.all(Array.from({ length: 60 }, customer));
+    const { streams } = await load(pool, { commandIds: [], orderIds: [hot.orderId], references: [] });
+    expect(fold(streams.get(hot.orderId) ?? [])).toMatchObject({ status: 'paid', version: 102 });
+    tookMs.sort((a, b) => a - b);
+    expect(tookMs).toHaveLength(2_002);
+    expect(tookMs[Math.ceil(0.99 * tookMs.length) - 1]).toBeLessThan(inTime());
   });
 
   it('refuses a command id that comes again with another payload, across instances', async () => {
