@@ -28,6 +28,7 @@ export class JobPublisher {
   #publications = 0;
   #blocked = false;
   #reason: string | undefined = 'not connected yet';
+  #isClosing = false;
 
   /** Starts connecting and keeps at it until `close`. */
   constructor(options: JobPublisherOptions) {
@@ -86,6 +87,7 @@ export class JobPublisher {
   }
 
   async close(): Promise<void> {
+    this.#isClosing = true;
     await this.#channel.close();
     await closeConnection(this.#manager);
   }
@@ -125,7 +127,8 @@ export class JobPublisher {
   }
 
   #fail(reason: string): void {
-    if (this.#reason !== reason) this.#options.onFailure(reason);
+    // A channel that goes because it is closed is no failure.
+    if (this.#reason !== reason && !this.#isClosing) this.#options.onFailure(reason);
     this.#reason = reason;
   }
 }

@@ -63,9 +63,8 @@ function newTopology(waitsMs: readonly number[]): JobTopology {
   };
 }
 
-function newPublisher(url = RABBITMQ_URL): JobPublisher {
-  const options = { url, name: 'test jobs', topology, confirmTimeoutMs: 10_000, onFailure: () => undefined };
-  return new JobPublisher(options);
+function newPublisher(url = RABBITMQ_URL, onFailure: (reason: string) => void = () => undefined): JobPublisher {
+  return new JobPublisher({ url, name: 'test jobs', topology, confirmTimeoutMs: 10_000, onFailure });
 }
 
 beforeEach(async () => {
@@ -164,7 +163,8 @@ describe('published jobs', () => {
 
   test('are refused at once while the broker is away, and taken when it is back', async () => {
     const proxy = await TcpProxy.listen();
-    const remote = newPublisher(proxy.url);
+    const failures: string[] = [];
+    const remote = newPublisher(proxy.url, (reason) => failures.push(reason));
     closing.push(
       () => proxy.close(),
       () => remote.close(),
@@ -176,6 +176,11 @@ describe('published jobs', () => {
     proxy.accept();
     await until('it is ready again', () => remote.notReadyReason === undefined);
     await remote.publish([job(1)]);
+    const before = [...failures];
+    expect(before).toContain('The connection to RabbitMQ was lost');
+    await remote.close();
+    // That it is closed is no failure.
+    expect(failures).toEqual(before);
   });
 });
 
