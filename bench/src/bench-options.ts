@@ -45,7 +45,7 @@ const FULL: Plan = {
   overloadSeconds: 8,
   instances: [1, 2, 3],
   partitions: [1, 24],
-  payments: { workers: [1, 2, 4], backlog: 2_000, express: 100 },
+  payments: { workers: [1, 2, 4], backlog: 3_000, express: 100 },
 };
 const QUICK: Plan = {
   ...FULL,
