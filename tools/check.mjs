@@ -2,17 +2,19 @@
 // Runs every check and test. Servers and services are its own: a namespace, free ports, and nothing left afterwards.
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync } from 'node:fs';
+import { chmodSync, closeSync, mkdtempSync, readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Balancer } from './balancer.mjs';
 import { environment } from './environment.mjs';
-import { folder, logs as allLogs, root, tail } from './folder.mjs';
+import { folder, logs as allLogs, remove, root, tail } from './folder.mjs';
 import { onInterrupt } from './interrupt.mjs';
 import { loadDotEnv, readOptions } from './options.mjs';
 import { lastingPorts } from './ports.mjs';
 import { endGroup, members, openLog, run } from './processes.mjs';
 import { claim, liveRun } from './record.mjs';
 import { removeTestRun, testPlaces } from './removal.mjs';
+import { nativeRunning } from './servers.mjs';
 import { projectOf } from './servers/docker.mjs';
 import { GRACE_MS, folderOf, nx, services, untilReady } from './services.mjs';
 import { StepFailed, indent } from './steps.mjs';
@@ -105,8 +107,7 @@ export async function check(steps, args) {
       if (!(failure instanceof StepFailed && failure.told)) steps.note('✘', String(failure?.stack ?? failure));
     }
   }
-  // Faults are done to servers and services of their own, which each file starts and removes.
-  if (chosen.has('faults')) await count({ name: 'faults', tests: true, work: () => targets('faults') });
+  if (chosen.has('faults')) await count({ name: 'faults', tests: true, work: () => withFaultsFolder(targets) });
   process.exitCode = totals.failed > 0 ? 1 : 0;
   if (stop.aborted) {
     process.exitCode = 130;
@@ -277,6 +278,25 @@ async function endToEnd(step, { variables, services: wanted, logs, started, targ
   // A service that had to be killed has lost its way out: a drain that hangs would show here.
   const hung = groups.filter((group) => group !== undefined && members(group).length > 0);
   if (hung.length > 0) throw new StepFailed('services could not be stopped');
+}
+
+/**
+ * Faults are done to servers and services of their own, which each file starts and removes, unless it is interrupted.
+ *
+ * @param {(target: string, more: NodeJS.ProcessEnv) => Promise<void>} targets
+ */
+async function withFaultsFolder(targets) {
+  const place = mkdtempSync(join(tmpdir(), 'tandem-test-'));
+  // A server may run as another user.
+  chmodSync(place, 0o755);
+  try {
+    await targets('faults', { FAULTS_FOLDER: place });
+  } finally {
+    for (const below of readdirSync(place).map((name) => join(place, name)))
+      for (const one of [below, ...readdirSync(below).map((name) => join(below, name))])
+        for (const { stop } of nativeRunning(one)) await stop(AbortSignal.abort());
+    remove(place);
+  }
 }
 
 /** Test runs that were killed leave a folder, and a record of what to remove. @param {import('./steps.mjs').Steps} steps */

@@ -62,6 +62,26 @@ const LARGE_ORDER = {
   ),
 };
 
+/** The broker that leads a partition, once all copies are whole again. */
+async function leaderOf(partition: number): Promise<OwnServer> {
+  let leader = -1;
+  await until(`partition ${partition} has a leader and all its copies`, async () => {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+    const found = topics[0]?.partitions.find(({ partitionId }) => partitionId === partition);
+    leader = found?.leader ?? -1;
+    return leader > 0 && found?.isr.length === 3;
+  });
+  return system.servers.brokers[leader - 1] as OwnServer;
+}
+
+/** Resolves when one more batch has been confirmed: the next is on its way. */
+async function eventsAreSent(): Promise<void> {
+  const before = await published();
+  await until('events are sent', async () => (await published()) > before, { everyMs: 10 });
+}
+const published = async () =>
+  BigInt((await database.query("select position from followers where name = 'kafka'")).rows[0].position);
+
 describe('invariant 7: brokers that die', () => {
   it(
     `each the leader of a partition, killed during sends, ${KILLS} times, lose nothing of 2,000 large events`,
@@ -88,26 +108,26 @@ describe('invariant 7: brokers that die', () => {
     },
     KILLS_TIMEOUT_MS,
   );
+});
 
-  /** The broker that leads a partition, once all copies are whole again. */
-  async function leaderOf(partition: number): Promise<OwnServer> {
-    let leader = -1;
-    await until(`partition ${partition} has a leader and all its copies`, async () => {
-      const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
-      const found = topics[0]?.partitions.find(({ partitionId }) => partitionId === partition);
-      leader = found?.leader ?? -1;
-      return leader > 0 && found?.isr.length === 3;
-    });
-    return system.servers.brokers[leader - 1] as OwnServer;
-  }
-
-  /** Resolves when one more batch has been confirmed: the next is on its way. */
-  async function eventsAreSent(): Promise<void> {
-    const before = await published();
-    await until('events are sent', async () => (await published()) > before, { everyMs: 10 });
-  }
-  const published = async () =>
-    BigInt((await database.query("select position from followers where name = 'kafka'")).rows[0].position);
+describe('invariant 7: the controller of the brokers', () => {
+  it('is killed, and a leader while it is away, 3 times: orders are placed, and their events wait for a new leader', async () => {
+    const controller = system.servers.controller as OwnServer;
+    const load = startLoad([gateway.url], { customers: 4 });
+    for (let turn = 0; turn < 3; turn += 1) {
+      const leader = await leaderOf(turn);
+      controller.kill();
+      await eventsAreSent();
+      leader.kill();
+      const answered = load.attempts.length;
+      await until('orders are placed', () => load.attempts.length > answered + 20);
+      await Promise.all([controller.start(), leader.start()]);
+      await eventsAreSent();
+    }
+    await expectCounted(load);
+    expect([...new Set(load.attempts.map(({ status }) => status))]).toEqual([201]);
+    await Promise.all([orders, analytics].map((service) => service.untilReady()));
+  });
 });
 
 describe('invariant 7: answers to sends that are lost', () => {

@@ -46,12 +46,13 @@ export interface BrokerPorts {
 }
 
 /**
- * Starts the three servers on free ports, with their data in a folder of their own.
+ * Starts the three servers on free ports, with their data in a folder of their own: in `FAULTS_FOLDER`, whose keeper ends what
+ * an interrupted test leaves, if it is set.
  *
  * @param brokerPorts makes Kafka a cluster of so many brokers; a single one unless set.
  */
 export async function startServers(brokerPorts: readonly BrokerPorts[] = []): Promise<OwnServers> {
-  const folder = mkdtempSync(join(tmpdir(), 'tandem-faults-'));
+  const folder = mkdtempSync(join(process.env['FAULTS_FOLDER'] ?? tmpdir(), 'tandem-faults-'));
   chmodSync(folder, 0o755);
   const signal = new AbortController().signal;
   const contextIn = (folder: string): Context => {
