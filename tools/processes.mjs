@@ -71,16 +71,18 @@ export function workingFolder(pid) {
  */
 export function run(command, args, { timeoutMs, signal, ...options }) {
   return new Promise((resolve) => {
-    // A group of its own, so that its children end with it and a Ctrl-C on the terminal reaches only us.
+    // A group of its own, so that a Ctrl-C on the terminal reaches only us.
     const child = spawn(command, args, { ...options, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     let ended = '';
+    /** @type {Promise<unknown> | undefined} */
+    let ending;
     const gather = (/** @type {Buffer} */ part) => (output = (output + part).slice(-200_000));
     child.stdout.on('data', gather);
     child.stderr.on('data', gather);
     const end = (/** @type {string} */ why) => {
       ended = why;
-      if (child.pid !== undefined) void endGroup(child.pid, { graceMs: 5_000 });
+      if (child.pid !== undefined) ending = endFamily(child.pid, { graceMs: 5_000 });
     };
     const timer = setTimeout(() => end('timeout'), timeoutMs);
     const abort = () => end('abort');
@@ -96,7 +98,8 @@ export function run(command, args, { timeoutMs, signal, ...options }) {
       output += error.message;
       done(127);
     });
-    child.on('close', (code) => done(code ?? 1));
+    // Its children may outlive it, and nobody would be left to end them.
+    child.on('close', (code) => Promise.resolve(ending).then(() => done(code ?? 1)));
   });
 }
 
@@ -160,6 +163,33 @@ export async function endAll(alive, { signal = 'SIGTERM', graceMs, urgent, send 
 export function endGroup(group, options) {
   const send = (/** @type {NodeJS.Signals} */ signal) => quietly(() => process.kill(-group, signal));
   return endAll(() => members(group).map((one) => one.pid), { ...options, send });
+}
+
+/**
+ * Ends a process and all that descend from it, in whatever groups they are: some that run others give each a group of its own.
+ *
+ * @param {number} pid
+ * @param {{ graceMs: number, urgent?: AbortSignal }} options
+ */
+export function endFamily(pid, options) {
+  const first = identify(pid);
+  /** @type {Map<number, Identity>} */
+  const known = new Map(first && [[pid, first]]);
+  const alive = () => {
+    const all = processes();
+    const isThere = (/** @type {Identity} */ { pid, started }) =>
+      all.some((one) => one.pid === pid && one.started === started);
+    // Kept, because one that has lost its parent is still meant; looked for again, because they have children until they end.
+    const found = [...known.values()].filter(isThere);
+    for (const parent of found)
+      for (const child of all)
+        if (child.parent === parent.pid && !known.has(child.pid)) {
+          known.set(child.pid, child);
+          found.push(child);
+        }
+    return found.map((one) => one.pid);
+  };
+  return endAll(alive, options);
 }
 
 /** The full path of a command in PATH, or undefined. @param {string} command */

@@ -87,4 +87,13 @@ describe('running a command', () => {
     expect(code).toBe(124);
     expect(output).toContain('ended after 0.1 s');
   });
+
+  it('ends it with children of other groups too, and returns when none is left', async () => {
+    const script = `const child = require('node:child_process').spawn('sleep', ['30'], { detached: true, stdio: 'ignore' });
+      console.log(child.pid); setInterval(() => {}, 1000)`;
+    const { output } = await run(process.execPath, ['-e', script], { timeoutMs: 1_000 });
+    const child = Number.parseInt(output, 10);
+    expect(child).toBeGreaterThan(1);
+    expect(identify(child)).toBeUndefined();
+  });
 });

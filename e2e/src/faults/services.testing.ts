@@ -110,7 +110,7 @@ function run(
   environment: Environment,
   args: readonly string[] = [],
 ): { child: ChildProcess; log: () => string } {
-  const folder = mkdtempSync(join(tmpdir(), `tandem-${name}-`));
+  const folder = mkdtempSync(join(process.env['FAULTS_FOLDER'] ?? tmpdir(), `tandem-${name}-`));
   logFolders.push(folder);
   const path = join(folder, 'log');
   const output = openSync(path, 'a');
