@@ -1,6 +1,10 @@
 // @ts-check
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { remove, tail } from './folder.mjs';
 import { freePorts, isFree } from './ports.mjs';
 import { endGroup, family, identify, isAlive, members, run } from './processes.mjs';
 
@@ -89,10 +93,16 @@ describe('running a command', () => {
   });
 
   it('ends it with children of other groups too, and returns when none is left', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tandem-processes-'));
+    const path = join(folder, 'pid');
     const script = `const child = require('node:child_process').spawn('sleep', ['30'], { detached: true, stdio: 'ignore' });
-      console.log(child.pid); setInterval(() => {}, 1000)`;
-    const { output } = await run(process.execPath, ['-e', script], { timeoutMs: 1_000 });
-    const child = Number.parseInt(output, 10);
+      require('node:fs').writeFileSync(${JSON.stringify(path)}, String(child.pid)); setInterval(() => {}, 1000)`;
+    const started = new AbortController();
+    const looking = setInterval(() => tail(path) !== '' && started.abort(), 20);
+    await run(process.execPath, ['-e', script], { timeoutMs: 30_000, signal: started.signal });
+    clearInterval(looking);
+    const child = Number(tail(path));
+    remove(folder);
     expect(child).toBeGreaterThan(1);
     expect(identify(child)).toBeUndefined();
   });

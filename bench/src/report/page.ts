@@ -51,6 +51,10 @@ ${plot(
   'p99 in ms at 1,000 orders a second, open loop, from when each was due',
   lines.flatMap(({ key, open }) => (open === undefined ? [] : [{ label: key, value: open.p99 }])),
 )}
+${plot(
+  'CPU of servers and services for one order in ms, at the most connections',
+  lines.map(({ key, cpuMs }) => ({ label: key, value: cpuMs })),
+)}
 <h2>Closed loops: medians of the rounds</h2>
 ${closedTable(lines)}
 <h2>CPU seconds per 1,000 orders, by process, at the most connections</h2>

@@ -23,9 +23,9 @@ export function writeReadme(path: string, results: Results): void {
 /** The rows, the ratios and how they were measured, in Markdown. */
 export function numbers(results: Results): string {
   const { machine, date, versions } = results;
-  const rows = rowLines(results).map(({ key, title, at, open }) => {
+  const rows = rowLines(results).map(({ key, title, at, cpuMs, open }) => {
     const [one, , most] = at;
-    const cells = [one?.p50, most?.ordersPerSecond, most?.p50, most?.p99, open?.p99];
+    const cells = [one?.p50, most?.ordersPerSecond, most?.p50, most?.p99, cpuMs, open?.p99];
     const mark = most?.isVoid ? ' (void)' : '';
     return [
       title.replace(key, `**${key}**`),
@@ -40,11 +40,12 @@ export function numbers(results: Results): string {
   ]);
   return [
     `\`npm run bench\` on ${machine.cores} cores (${machine.cpu}), everything on this one machine, ${date.slice(0, 10)}, commit ` +
-      `${versions['commit']}. Orders/s, p50 and p99 in ms are medians of closed loops, good for comparing rows; the last column ` +
-      `is an open loop of 1,000 orders/s, timed from when each was due. In the rows of stock and floor nothing is stored.`,
+      `${versions['commit']}. Orders/s, p50 and p99 in ms are medians of closed loops, good for comparing rows, and CPU is what ` +
+      `servers and services take for one order, in ms; the last column is an open loop of 1,000 orders/s, timed from when each ` +
+      `was due. In the rows of stock and floor nothing is stored.`,
     ...caveats(results),
     '',
-    ...markdown(['row', 'p50, 1 connection', 'orders/s, 200', 'p50', 'p99', 'p99 at 1,000/s'], rows),
+    ...markdown(['row', 'p50, 1 connection', 'orders/s, 200', 'p50', 'p99', 'CPU', 'p99 at 1,000/s'], rows),
     '',
     ...markdown(['ratio', 'what', 'measured', 'bar'], ratios),
     ...payments(results),

@@ -8,7 +8,10 @@ import { writeReadme } from './readme.ts';
 import { ratiosOf, type Results, type RowResult } from './results.ts';
 
 const latency = { count: 1, p50: 2, p99: 9, max: 10 };
-function round(ordersPerSecond: number, { p50 = 2, generatorCores = 0.3 } = {}) {
+function round(
+  ordersPerSecond: number,
+  { p50 = 2, generatorCores = 0.3, cpuPer1000 = { gateway: 0.1 } as Record<string, number> } = {},
+) {
   return {
     ordersPerSecond,
     latency: { ...latency, p50 },
@@ -16,7 +19,7 @@ function round(ordersPerSecond: number, { p50 = 2, generatorCores = 0.3 } = {}) 
     errors: 0,
     late: 0,
     refused: undefined,
-    cpuPer1000: { gateway: 0.1 },
+    cpuPer1000,
     residentMiB: { gateway: 100 },
     generatorCores,
     caughtUpMs: 0,
@@ -52,6 +55,16 @@ describe('ratios', () => {
     expect(ratiosOf(measured).ratios).toEqual({ p50_one_over_stock_nagle: 0.0625, p50_one_small_over_stock: 2 });
   });
 
+  it('of CPU leave out the load, and what else ran on the machine', () => {
+    const core = { gateway: 0.1, orders: 0.05, load: 5, others: 7 };
+    const stock = { 'stock-gateway': 0.2, rabbitmq: 0.1, load: 3, others: 1 };
+    const measured = results({
+      core: row('core', { 200: [round(1, { cpuPer1000: core })] }),
+      stock: row('stock', { 200: [round(1, { cpuPer1000: stock })] }),
+    });
+    expect(ratiosOf(measured).ratios).toEqual({ core_cpu_over_stock: 0.5 });
+  });
+
   it('come with the rows in which the generator of load was the limit', () => {
     const measured = results({ floor: row('floor', { 1: [round(1)], 200: [round(1, { generatorCores: 0.95 })] }) });
     expect(ratiosOf(measured).void).toEqual(['floor@200']);
@@ -76,6 +89,8 @@ describe('what is written', () => {
     expect(written).toMatch(/^before\n<!-- bench -->\n[^]*1,230[^]*\n<!-- \/bench -->\nafter\n$/);
     expect(written).not.toContain('old');
     expect(written.match(/1,230/g)).toHaveLength(1);
+    expect(written).toMatch(/\| CPU +\|/);
+    expect(written).toMatch(/1,230[^\n]*\| 0\.1 +\|/);
   });
 
   it('says what payments there were by workers, and how long express orders waited', () => {

@@ -49,6 +49,12 @@ export const BARS: Record<string, { what: string; bar: number; aim: number; most
   },
   full_over_usual: { what: 'the same ÷ usual, orders/s, 200 connections', bar: 3, aim: 5 },
   core_over_limit: { what: 'relay and analytics stopped ÷ limit, orders/s, 200 connections', bar: 0.6, aim: 0.8 },
+  core_cpu_over_stock: {
+    what: 'CPU of an order, relay and analytics stopped ÷ of an empty call through stock, 200 connections',
+    bar: 1,
+    aim: 0.7,
+    most: true,
+  },
   p50_one_over_stock_nagle: {
     what: 'p50 of one connection, orders of 50 lines ÷ stock without noDelay, which then waits 40 ms for an acknowledgement',
     bar: 0.15,
@@ -79,12 +85,14 @@ export function ratiosOf(results: Results): Pick<Results, 'ratios' | 'void'> {
   const { rows, lag, log, growth } = results;
   const rounds = (key: RowKey, connections: number) => rows[key]?.closed[connections] ?? [];
   const rates = (key: RowKey) => rounds(key, 200).map(({ ordersPerSecond }) => ordersPerSecond);
+  const cpu = (key: RowKey) => rounds(key, 200).map(cpuMsPerOrder);
   const p50s = (key: RowKey) => rounds(key, 1).map(({ latency }) => latency.p50);
   const largeP50s = (key: RowKey) => (rows[key]?.large ?? []).map(({ latency }) => latency.p50);
   const all: Record<string, number> = {
     full_over_stock: medianRatio(rates('full'), rates('stock')),
     full_over_usual: medianRatio(rates('full'), rates('usual')),
     core_over_limit: medianRatio(rates('core'), rates('limit')),
+    core_cpu_over_stock: medianRatio(cpu('core'), cpu('stock')),
     p50_one_over_stock_nagle: medianRatio(largeP50s('full'), largeP50s('stockNagle')),
     p50_one_small_over_stock: medianRatio(p50s('full'), p50s('stock')),
     relay_over_raw: log === undefined ? NaN : log.relay / log.rawProducer,
@@ -104,6 +112,11 @@ export function ratiosOf(results: Results): Pick<Results, 'ratios' | 'void'> {
       .map(([connections]) => `${key}@${connections}`),
   );
   return { ratios: Object.fromEntries(known.map(([key, value]) => [key, rounded(value)])), void: empty };
+}
+
+/** What servers and services take for one order, in milliseconds of CPU: neither the load itself nor what else ran. */
+export function cpuMsPerOrder({ cpuPer1000: { load: _load, others: _others, ...ours } }: Round): number {
+  return Object.values(ours).reduce((sum, seconds) => sum + seconds, 0);
 }
 
 /** Cores that were busy with what belongs to no row: what else ran on the machine while it was measured. */

@@ -1,7 +1,7 @@
 import type { Round } from '../loads.ts';
 import { median, rounded } from '../statistics.ts';
 import type { RowKey } from '../system.ts';
-import { BARS, type Results } from './results.ts';
+import { BARS, cpuMsPerOrder, type Results } from './results.ts';
 
 /** One line of the table of rows: the medians of its rounds. */
 export interface RowLine {
@@ -10,7 +10,9 @@ export interface RowLine {
   /** By connections. */
   at: { connections: number; ordersPerSecond: number; p50: number; p99: number; isVoid: boolean }[];
   open: { rate: number; p50: number; p99: number } | undefined;
-  /** At the most connections: CPU seconds per 1,000 orders and resident memory, by process. */
+  /** At the most connections: CPU of servers and services for one order. */
+  cpuMs: number;
+  /** The same by process, in seconds per 1,000 orders, and resident memory. */
   cpuPer1000: Record<string, number>;
   residentMiB: Record<string, number>;
 }
@@ -31,6 +33,7 @@ export function rowLines(results: Results): RowLine[] {
       title: row.title,
       at,
       open: open && { rate: open.rate, p50: open.latency.p50, p99: open.latency.p99 },
+      cpuMs: middle(busiest, cpuMsPerOrder),
       cpuPer1000: byName(busiest, (round) => round.cpuPer1000),
       residentMiB: byName(busiest, (round) => round.residentMiB),
     };
