@@ -15,6 +15,8 @@ export interface Attempt {
 export interface Load {
   /** Every request so far. */
   readonly attempts: readonly Attempt[];
+  /** Sends one more request at once, though others wait for their answers. Never rejects. */
+  sendOne(): Promise<void>;
   /** Stops sending, then repeats each key that was not answered for good until it is; resolves with the order of each key. */
   finish(): Promise<Map<string, { id: string; version: number }>>;
   /** Stops sending, and repeats nothing. */
@@ -101,6 +103,11 @@ export function startLoad(
   };
   const load: Load = {
     attempts,
+    sendOne: () => {
+      const key = randomUUID();
+      open.add(key);
+      return send(key);
+    },
     stop,
     finish: async () => {
       await stop();

@@ -350,6 +350,30 @@ describe('a connection that is lost', () => {
     await expect(commits.execute(place(), inTime)).resolves.toMatchObject({ outcome: 'accepted' });
   });
 
+  it('after the append was sent keeps nobody waiting who comes later: they are told that nothing was done', async () => {
+    const commits = throughTheProxy();
+    await commits.execute(place(), inTime);
+    proxy.cutAfter(0, true);
+    const settled: string[] = [];
+    const execute = (name: string, ms: number) => {
+      const end = performance.now() + ms;
+      const settling = commits.execute(place(), () => end - performance.now()).catch(({ name }: Error) => name);
+      return settling.then((outcome) => settled.push(`${name}: ${String(outcome)}`));
+    };
+    const sent = execute('sent', 5_000);
+    // Gathered while it is on its way, and handed in when the connection has gone.
+    await wait(0);
+    const asked = [execute('gathered', 5_000)];
+    await wait(300);
+    asked.push(execute('later', 5_000));
+    await Promise.all(asked);
+    expect(settled.sort()).toEqual(['gathered: UnavailableError', 'later: UnavailableError']);
+    await sent;
+    expect(settled.at(-1)).toBe('sent: OutcomeUnknownError');
+    proxy.refuse = false;
+    expect(await commits.execute(place(), inTime)).toMatchObject({ outcome: 'accepted' });
+  });
+
   it.each([0, 1, 2, 3, 4, 5, 6, 7])(
     'around the commit (cut after answer %i) still gives one order and its answer',
     async (answersBeforeCut) => {

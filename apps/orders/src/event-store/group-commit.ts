@@ -67,10 +67,14 @@ export class GroupCommit {
 
   /** Begins what may be under way by now; the end of a group begins the next. */
   #begin(): void {
-    while (this.#gathering.length > 0 && this.#underWay.size < INDEPENDENT_GROUPS_MAX) {
+    const isAway = this.#awaySince !== undefined;
+    while (
+      this.#gathering.length > 0 &&
+      this.#underWay.size < (isAway ? GROUPS_MAX_WHILE_AWAY : INDEPENDENT_GROUPS_MAX)
+    ) {
       const group = this.#gathering.slice(0, this.#options.commandsMax);
       const independent = this.#mayBeNew(group.map(({ command }) => command));
-      if (this.#underWay.size > 0 && !(independent && this.#independent)) return;
+      if (this.#underWay.size > 0 && !isAway && !(independent && this.#independent)) return;
       this.#gathering = this.#gathering.slice(group.length);
       this.#independent = independent;
       const settled: Promise<void> = this.#settle(group).then(() => {
@@ -115,7 +119,10 @@ export class GroupCommit {
           continue;
         }
         maybeDone ||= verdict === 'unknown';
-        this.#awaySince ??= performance.now();
+        if (this.#awaySince === undefined) {
+          this.#awaySince = performance.now();
+          this.#begin();
+        }
         // Counted from the first failure: what comes later in a long outage is refused after one try.
         if (!maybeDone && performance.now() - this.#awaySince > this.#options.unavailableAfterMs) {
           return pending.forEach(({ reject }) => reject(unavailable(error as Error)));
@@ -194,6 +201,12 @@ function toLoad(commands: readonly Command[]): ToLoad {
 
 /** More would wait for the same lock, and be smaller. See docs/adr/0016-two-groups-under-way.md. */
 const INDEPENDENT_GROUPS_MAX = 2;
+
+/**
+ * Groups that may have been stored ask for their outcomes until nobody waits for them. What comes meanwhile was not stored, and
+ * does not wait behind them to be told so.
+ */
+const GROUPS_MAX_WHILE_AWAY = INDEPENDENT_GROUPS_MAX + 1;
 
 /** The keys by which an append tells that somebody else was first. */
 const CONFLICTS = ['events_order_version', 'commands_id', 'orders_customer_reference', 'orders_pkey'];
