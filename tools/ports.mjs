@@ -46,14 +46,21 @@ export async function freePort(wanted, waitMsMax = 0) {
  * @returns {Promise<number[]>}
  */
 export async function lastingPorts(count) {
-  /** @type {Set<number>} */
-  const found = new Set();
-  while (found.size < count) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    if (await isFree(port)) found.add(port);
+  /** @type {number[]} */
+  const found = [];
+  while (found.length < count) {
+    const port = 20_000 + LANES * Math.floor((Math.random() * 12_000) / LANES) + lane;
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    found.push(port);
   }
-  return [...found];
+  return found;
 }
+
+/** Whoever asks for a port listens later, and may stop for a while: none is given twice, nor by two workers of Jest. */
+const given = new Set();
+const LANES = 4;
+const lane = Number(process.env['JEST_WORKER_ID'] ?? 0) % LANES;
 
 /**
  * What listens on a port.
