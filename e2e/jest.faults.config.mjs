@@ -4,7 +4,8 @@ export default {
   ...endToEnd,
   displayName: 'faults',
   testMatch: ['<rootDir>/src/faults/**/*.faults.ts'],
-  testTimeout: 180_000,
+  // Each wait in them is bounded by itself.
+  testTimeout: 900_000,
   // Each file has servers and services of its own, and waits more than it works.
   maxWorkers: 2,
 };

@@ -68,7 +68,7 @@ const SMOKE: Plan = {
   warmingSeconds: 0,
   rounds: 1,
   warmupSeconds: 1,
-  seconds: 1,
+  seconds: 2,
   connections: [10],
   openSeconds: 1,
   logEvents: 10_000,

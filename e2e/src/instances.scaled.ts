@@ -1,10 +1,9 @@
 import { topology } from '@tandem/contracts/topology';
 import { tellProvider } from '@tandem/tools/provider.mjs';
-import { connect } from 'amqplib';
 import { Kafka, logLevel } from 'kafkajs';
 import { until } from './faults/waiting.testing.ts';
+import { checkQueues } from './queues.testing.ts';
 
-const RABBITMQ_URL = process.env['RABBITMQ_URL'] ?? 'amqp://guest:guest@127.0.0.1:5672';
 const KAFKA_BROKERS = (process.env['KAFKA_BROKERS'] ?? '127.0.0.1:9092').split(',');
 const { queues, groups } = topology(process.env['NAMESPACE'] ?? '');
 
@@ -14,23 +13,15 @@ afterAll(() => tellProvider('fail'));
 
 describe('work is shared', () => {
   it('by three orders and two payments, which take from the same queues', async () => {
-    const connection = await connect(RABBITMQ_URL);
-    try {
-      const channel = await connection.createChannel();
-      const consumers = async (queue: string) => (await channel.checkQueue(queue)).consumerCount;
-      for (const queue of [queues.orderCommands, queues.orderQueries]) expect(await consumers(queue)).toBe(3);
-      const jobs = [
-        queues.paymentsCard,
-        queues.paymentsCardExpress,
-        queues.paymentsInvoice,
-        queues.paymentsInvoiceExpress,
-      ];
-      await until('both workers take jobs', async () =>
-        (await Promise.all(jobs.map(consumers))).every((count) => count === 2),
-      );
-    } finally {
-      await connection.close();
-    }
+    const consumers = async (names: string[]) => (await checkQueues(names)).map((one) => one.consumers);
+    expect(await consumers([queues.orderCommands, queues.orderQueries])).toEqual([3, 3]);
+    const jobs = [
+      queues.paymentsCard,
+      queues.paymentsCardExpress,
+      queues.paymentsInvoice,
+      queues.paymentsInvoiceExpress,
+    ];
+    await until('both workers take jobs', async () => (await consumers(jobs)).every((count) => count === 2));
   });
 
   it('by two analytics, each with partitions of its own', async () => {

@@ -1,11 +1,10 @@
 import type { Order } from '@tandem/contracts/order';
 import { topology } from '@tandem/contracts/topology';
 import { tellProvider } from '@tandem/tools/provider.mjs';
-import { connect } from 'amqplib';
 import { until } from './faults/waiting.testing.ts';
 import { get, newCustomer, placed, post, smallestOrder } from './http.testing.ts';
+import { checkQueues } from './queues.testing.ts';
 
-const RABBITMQ_URL = process.env['RABBITMQ_URL'] ?? 'amqp://guest:guest@127.0.0.1:5672';
 const { queues } = topology(process.env['NAMESPACE'] ?? '');
 
 const read = async (id: string): Promise<Order> => (await get(`/v1/orders/${id}`)).body as Order;
@@ -52,6 +51,8 @@ describe('an order', () => {
     for (let left = 200; left > 0; left -= 50)
       backlog.push(...(await Promise.all(Array.from({ length: 50 }, () => placed(smallestOrder(customerId))))));
     const express = await placed({ ...smallestOrder(newCustomer()), delivery: 'express' });
+    const expressJobs = async () => (await checkQueues([queues.paymentsCardExpress]))[0]?.messages ?? 0;
+    await until('its job waits', async () => (await expressJobs()) > 0, WAIT);
     await tellProvider('approve');
     const { position } = await untilStatus(express.id, 'paid');
     const paid: Order[] = [];
@@ -62,22 +63,12 @@ describe('an order', () => {
 });
 
 /** Workers leave their queues alone while the provider fails, which the first jobs have to find out. */
-async function untilNobodyTakesJobs(): Promise<void> {
-  const connection = await connect(RABBITMQ_URL);
-  try {
-    const channel = await connection.createChannel();
-    await until(
-      'the queues have no consumers',
-      async () => {
-        await placed(smallestOrder(newCustomer()));
-        const consumers = [queues.paymentsCard, queues.paymentsCardExpress].map(
-          async (queue) => (await channel.checkQueue(queue)).consumerCount,
-        );
-        return (await Promise.all(consumers)).every((count) => count === 0);
-      },
-      { ...WAIT, everyMs: 250 },
-    );
-  } finally {
-    await connection.close();
-  }
-}
+const untilNobodyTakesJobs = () =>
+  until(
+    'the queues have no consumers',
+    async () => {
+      await placed(smallestOrder(newCustomer()));
+      return (await checkQueues([queues.paymentsCard, queues.paymentsCardExpress])).every((one) => one.consumers === 0);
+    },
+    { ...WAIT, everyMs: 250 },
+  );

@@ -24,6 +24,8 @@ import { recount } from './recount.testing.ts';
 import { serve } from './serve.ts';
 
 const PARTITIONS = 6;
+/** Two members may have to start, and then to wait for the session of a third that died. */
+const LATE_MS = 45_000;
 
 let config: Config;
 let database: AnalyticsDatabase;
@@ -62,7 +64,7 @@ const readiness = async (app: NestFastifyApplication) => {
   return { code: response.status, ...((await response.json()) as HealthReport) };
 };
 const ready = (app: NestFastifyApplication) =>
-  eventually(async () => expect(await readiness(app)).toMatchObject({ code: 200, status: 'ok' }));
+  eventually(async () => expect(await readiness(app)).toMatchObject({ code: 200, status: 'ok' }), LATE_MS);
 
 /** A member that answers; what it has counted is another matter. */
 async function start(): Promise<NestFastifyApplication> {
@@ -89,7 +91,11 @@ const getRevenue = (query: Partial<GetRevenue>) =>
 async function expectCounted(events: readonly TestEvent[], parked = 0): Promise<void> {
   const position = Number(log.chain.position);
   const { orders, revenue, refunds } = recount(events);
-  const reply = await getSummary({ after: position });
+  const reply = await eventually(async () => {
+    const answer = await getSummary({ after: position });
+    if (answer.outcome === 'behind') throw new Error(`Counted up to ${answer.position} of ${position}`);
+    return answer;
+  }, LATE_MS);
   expect(reply).toMatchObject({ outcome: 'counted', summary: { orders, revenue, refunds, position, parked } });
 }
 
@@ -121,7 +127,7 @@ describe('the summary', () => {
     const reply = await getSummary({ after: 1_000_000, waitMsMax: 500 });
     expect(reply).toEqual({ outcome: 'behind', position: events.length });
     expect(performance.now() - asked).toBeGreaterThan(450);
-    expect(performance.now() - asked).toBeLessThan(3_000);
+    expect(performance.now() - asked).toBeLessThan(12_000);
   });
 
   it('is empty before anything was published', async () => {
@@ -259,9 +265,9 @@ describe('exactly once', () => {
   });
 
   it('over the death of a member in the middle of it', async () => {
-    const victim = startProcess();
+    const victim = await startProcess();
     try {
-      await eventually(async () => expect(await health(victim.port)).toBe(200));
+      await eventually(async () => expect(await health(victim.url)).toBe(200), LATE_MS);
       const events = someHistories(2_000, 8);
       const publishing = log.publish(events);
       const survivor = await start();
@@ -275,23 +281,38 @@ describe('exactly once', () => {
     }
   });
 
-  const health = async (port: number) => (await fetch(`http://127.0.0.1:${port}/health/ready`)).status;
+  const health = async (url: string) => (await fetch(`${url}/health/ready`)).status;
 
-  function startProcess(): { process: ChildProcess; port: number } {
-    const port = 20_000 + Math.floor(Math.random() * 10_000);
+  async function startProcess(): Promise<{ process: ChildProcess; url: string }> {
     const hooks = fileURLToPath(new URL('../../../tools/ts-hooks.mjs', import.meta.url));
     const main = fileURLToPath(new URL('main.ts', import.meta.url));
     const child = spawn(process.execPath, ['--conditions=@tandem/source', '--import', hooks, main], {
-      env: { ...process.env, NODE_OPTIONS: '', NAMESPACE: config.NAMESPACE, ANALYTICS_PORT: String(port) },
-      stdio: 'ignore',
+      env: {
+        ...process.env,
+        NODE_OPTIONS: '',
+        NAMESPACE: config.NAMESPACE,
+        ANALYTICS_PORT: '0',
+        ANALYTICS_HOST: '127.0.0.1',
+        LOG_LEVEL: 'info',
+      },
+      stdio: ['ignore', 'pipe', 'ignore'],
     });
-    return { process: child, port };
+    let said = '';
+    const url = await new Promise<string>((resolve, reject) => {
+      child.stdout?.on('data', (part) => {
+        said += part;
+        const [, found] = /listens on (http[^\s"]+)/.exec(said) ?? [];
+        if (found !== undefined) resolve(found);
+      });
+      child.on('exit', () => reject(new Error(`It ended:\n${said}`)));
+    });
+    return { process: child, url };
   }
 
   it('ends by itself on SIGTERM, after what it has taken is done', async () => {
-    const { process: child, port } = startProcess();
+    const { process: child, url } = await startProcess();
     try {
-      await eventually(async () => expect(await health(port)).toBe(200));
+      await eventually(async () => expect(await health(url)).toBe(200), LATE_MS);
       const exited = once(child, 'exit');
       child.kill('SIGTERM');
       expect(await exited).toEqual([0, null]);

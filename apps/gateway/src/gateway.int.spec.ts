@@ -216,7 +216,7 @@ describe('commands', () => {
   });
 
   it('past the limit of those that wait are 503 at once, and taken again when there is room', async () => {
-    const narrow = await serve(settings({ IN_FLIGHT_MAX: '2' }));
+    const narrow = await serve(settings({ IN_FLIGHT_MAX: '2', DEADLINE_MS: '30000' }));
     const at = await narrow.app.getUrl();
     try {
       const { promise: free, resolve } = Promise.withResolvers<void>();
@@ -512,24 +512,33 @@ describe('parked messages', () => {
 
 describe('a stop', () => {
   it('answers what is under way, then takes nothing more', async () => {
-    const stopping = await serve(settings({ STOP_DELAY_MS: '200' }));
+    const stopping = await serve(settings({ STOP_DELAY_MS: '2000', DEADLINE_MS: '30000' }));
     const at = await stopping.app.getUrl();
     await until('the gateway is ready', async () => (await fetch(`${at}/health/ready`)).status === 200);
+    const { promise: free, resolve } = Promise.withResolvers<void>();
+    let asked = 0;
     answer(ORDER_COMMANDS.place, async () => {
-      await pause(500);
+      asked += 1;
+      await free;
       return CommandReply.parse({ outcome: 'accepted', order: order(), replayed: false });
     });
     const underWay = Array.from({ length: 20 }, () => place({}, at));
-    await pause(100);
+    await until('all are under way', () => asked === 20);
     const stopped = stopping.stop();
     // Seen by the load balancer before connections are refused.
     expect((await fetch(`${at}/health/ready`)).status).toBe(503);
     expect((await fetch(`${at}/health/live`)).status).toBe(200);
+    const isRefused = () =>
+      fetch(`${at}/health/live`).then(
+        () => false,
+        () => true,
+      );
+    await until('nothing more is taken', isRefused, 20_000);
+    resolve();
     expect((await Promise.all(underWay)).map(({ status }) => status)).toEqual(Array(20).fill(201));
     const answered = performance.now();
     await stopped;
-    expect(performance.now() - answered).toBeLessThan(5_000);
-    await expect(fetch(`${at}/health/live`)).rejects.toThrow();
+    expect(performance.now() - answered).toBeLessThan(10_000);
   });
 });
 

@@ -4,7 +4,7 @@ import { connect } from 'amqplib';
 import { readConfig, type Config } from './config.ts';
 
 /** Short, so that what is not answered is soon known. */
-export const DEADLINE_MS = 700;
+export const DEADLINE_MS = 2_000;
 
 /** Of a gateway on a port of its own, in a namespace of the test's. */
 export const settings = (namespace: string, more: Record<string, string> = {}): Config =>

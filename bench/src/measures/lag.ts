@@ -29,7 +29,9 @@ export async function measureLag(
     );
     const watching = (async () => {
       const last = new Map<number, bigint>();
-      while (looking) {
+      // Once more when all is counted.
+      for (let isLast = false; !isLast;) {
+        isLast = !looking;
         const { rows } = await analytics.query<{ partition: number; mark: string }>({
           name: 'marks',
           text: 'select partition, mark::text from consumer_offsets where topic = $1',
@@ -41,12 +43,11 @@ export async function measureLag(
           last.set(partition, BigInt(mark));
           seen.push({ at, partition, mark: BigInt(mark) });
         }
-        await new Promise((resume) => setTimeout(resume, POLL_MS));
+        if (!isLast) await new Promise((resume) => setTimeout(resume, POLL_MS));
       }
     })();
     const round = await openRound(row, servers, { ...load, connections: 300 });
     await systems.untilCounted('full');
-    await new Promise((resume) => setTimeout(resume, 5 * POLL_MS));
     looking = false;
     await watching;
     return { lag: await compare(systems, orders, seen, from), round };

@@ -18,7 +18,7 @@ beforeAll(async () => {
   system = await startSystem();
   gateway = await system.launch('gateway');
   await system.start('analytics');
-}, 120_000);
+}, 300_000);
 
 afterEach(stopLoads);
 

@@ -31,7 +31,7 @@ beforeAll(async () => {
     connectTimeoutMs: 1_000,
     statementTimeoutMs: 2_000,
     lockTimeoutMs: 1_000,
-    idleInTransactionTimeoutMs: 300,
+    idleInTransactionTimeoutMs: 1_000,
     onIdleError: () => undefined,
   });
 });
@@ -84,7 +84,7 @@ describe('a transaction', () => {
   it('that sleeps on its lock is ended by the server, and its connection is replaced', async () => {
     const sleeping = transaction(pool, async (client) => {
       await client.query(`insert into notes values (3, 'asleep')`);
-      await pause(800);
+      await pause(2_500);
       await client.query('select 1');
     });
     const error = await sleeping.catch((thrown: unknown) => thrown);
@@ -149,7 +149,7 @@ describe('leadership', () => {
     const stops = [new AbortController(), new AbortController()];
     const runs = stops.map(({ signal }, index) =>
       leadWheneverPossible(
-        options(),
+        options({ idleTimeoutMs: 10_000 }),
         signal,
         async (term) => {
           events.push(`${index} leads`);
@@ -159,12 +159,16 @@ describe('leadership', () => {
         () => undefined,
       ),
     );
+    const leads = async (count: number) => {
+      for (const late = performance.now() + 20_000; events.length < count && performance.now() < late;) await pause(10);
+    };
+    await leads(1);
     await pause(400);
     expect(events).toHaveLength(1);
     const first = Number(events[0]?.[0]);
     stops[first]?.abort();
     await runs[first];
-    await pause(400);
+    await leads(3);
     expect(events).toEqual([`${first} leads`, `${first} ends`, `${1 - first} leads`]);
     stops[1 - first]?.abort();
     await Promise.all(runs);

@@ -23,6 +23,7 @@ const servers: RabbitMqServer[] = [];
 let everyGateway: FanoutPublisher;
 let intake: Intake;
 let placed = 0;
+let asked = 0;
 const gateways: Serving[] = [];
 
 beforeAll(async () => {
@@ -39,6 +40,10 @@ beforeAll(async () => {
     await everyGateway.publish(intake);
     return { outcome: 'accepted', intake, replayed: false };
   };
+  const get = async () => {
+    asked += 1;
+    return intake;
+  };
   const refuse = async () => {
     placed += 1;
     return { outcome: 'rejected', rejection: { code: 'total_mismatch', total: 1 }, replayed: false };
@@ -48,7 +53,7 @@ beforeAll(async () => {
       names.queues.orderCommands,
       { [INTAKE.set]: set, [ORDER_COMMANDS.place]: refuse, [ORDER_COMMANDS.cancel]: refuse },
     ],
-    [names.queues.orderQueries, { [INTAKE.get]: async () => intake }],
+    [names.queues.orderQueries, { [INTAKE.get]: get }],
     [names.queues.analyticsQueries, {}],
   ] as const) {
     const server = new RabbitMqServer({ url: RABBITMQ_URL, queue, name: queue, prefetchCount: 64 });
@@ -68,6 +73,7 @@ afterAll(async () => {
 beforeEach(() => {
   intake = { paused: false, revision: 0, since: new Date().toISOString() };
   placed = 0;
+  asked = 0;
 });
 
 afterEach(async () => {
@@ -151,6 +157,8 @@ describe('the switch of the operator', () => {
 
   it('is asked for from time to time, in case it was not heard', async () => {
     const one = await start();
+    // Once when it starts, and once when it listens.
+    await until('it has asked', () => asked >= 2, 30_000);
     expect(await statusOf(place(one))).toBe(400);
     intake = { paused: true, revision: 1, since: new Date().toISOString() };
     await until('it is paused', async () => (await statusOf(place(one))) === 503, 45_000);

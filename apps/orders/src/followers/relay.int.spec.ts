@@ -301,10 +301,10 @@ describe('the relay', () => {
     await published(relay);
     await loseLog();
     await appendOrders(3);
-    // The batch that showed it lies in front of its partitions, and once more in its place.
+    // The batch that showed it may lie in front of its partitions, and once more in its place.
     await until('the log is whole', async () => {
       const positions = (await readNewLog()).map(({ message }) => String(message.headers?.['position']));
-      return new Set(positions).size === 84 && positions.length > 84;
+      return new Set(positions).size === 84;
     });
     await published(relay);
     await expectWholeChains();
@@ -400,8 +400,7 @@ describe('the relay', () => {
     await pool.query(`update followers set position = 10, partitions = '[]'`);
     await appendOrders(60);
     const second = startRelay();
-    await until('it has refused', () => second.state.failure !== undefined);
-    expect(second.state.failure).toContain('npm run recover');
+    await until('it has refused', () => second.state.failure?.includes('npm run recover') === true);
     expect(await readLog(names.topics.orderEvents)).toHaveLength(80);
   });
 
@@ -414,8 +413,7 @@ describe('the relay', () => {
     await pool.query('delete from events where position > 10');
     await pool.query(`update followers set position = 10, partitions = '[]'`);
     const second = startRelay();
-    await until('it has refused', () => second.state.failure !== undefined);
-    expect(second.state.failure).toContain('npm run recover');
+    await until('it has refused', () => second.state.failure?.includes('npm run recover') === true);
     expect(await readLog(names.topics.orderEvents)).toHaveLength(80);
   });
 
@@ -427,7 +425,7 @@ describe('the relay', () => {
     await pool.query('delete from events where position > 10');
     await pool.query(`update followers set position = 10, partitions = '[]'`);
     const second = startRelay();
-    await until('it has refused', () => second.state.failure !== undefined);
+    await until('it has refused', () => second.state.failure?.includes('npm run recover') === true);
     const { rows: before } = await pool.query('select epoch from log');
     await recover(config);
     await appendOrders(3);
@@ -453,9 +451,12 @@ describe('the relay', () => {
 
   it('refuses a topic with another number of partitions', async () => {
     await admin.createPartitions({ topicPartitions: [{ topic: names.topics.orderEvents, count: 7 }] });
+    await until('the broker knows', async () => {
+      const { topics } = await admin.fetchTopicMetadata({ topics: [names.topics.orderEvents] });
+      return topics[0]?.partitions.length === 7;
+    });
     const relay = startRelay();
-    await until('it has refused', () => relay.state.failure !== undefined);
-    expect(relay.state.failure).toContain('7 partitions');
+    await until('it has refused', () => relay.state.failure?.includes('7 partitions') === true);
   });
 });
 

@@ -144,7 +144,7 @@ describe('of a million orders', () => {
         }
         expect({ chosen, ids: seen.slice(0, 50) }).toEqual({ chosen, ids: expected });
       }
-  });
+  }, 240_000);
 
   it('times are exclusive on both sides', async () => {
     const queries = new OrderQueries(pool);
