@@ -1,11 +1,11 @@
-import { chmodSync, mkdtempSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { remove } from '@tandem/tools/folder.mjs';
 import { lastingPorts } from '@tandem/tools/ports.mjs';
 import { family } from '@tandem/tools/processes.mjs';
 import { nativeRunning, resolve, servers, type Context, type Server } from '@tandem/tools/servers.mjs';
 import { cluster } from '@tandem/tools/servers/kafka.mjs';
+import { newFolder } from './services.testing.ts';
 
 /** A server of this test's own, which may be killed, stopped and paused as if it were a machine. */
 export interface OwnServer {
@@ -46,13 +46,12 @@ export interface BrokerPorts {
 }
 
 /**
- * Starts the three servers on free ports, with their data in a folder of their own: in `FAULTS_FOLDER`, whose keeper ends what
- * an interrupted test leaves, if it is set.
+ * Starts the three servers on free ports, with their data in a folder of their own.
  *
  * @param brokerPorts makes Kafka a cluster of so many brokers; a single one unless set.
  */
 export async function startServers(brokerPorts: readonly BrokerPorts[] = []): Promise<OwnServers> {
-  const folder = mkdtempSync(join(process.env['FAULTS_FOLDER'] ?? tmpdir(), 'tandem-faults-'));
+  const folder = newFolder('faults');
   chmodSync(folder, 0o755);
   const signal = new AbortController().signal;
   const contextIn = (folder: string): Context => {

@@ -18,6 +18,10 @@ const NODE = [
 
 export type ServiceName = 'gateway' | 'orders' | 'analytics' | 'payments' | 'provider';
 
+/** A new folder: in `FAULTS_FOLDER`, whose keeper ends what an interrupted test leaves, if it is set. */
+export const newFolder = (name: string) =>
+  mkdtempSync(join(process.env['FAULTS_FOLDER'] ?? tmpdir(), `tandem-${name}-`));
+
 const logFolders: string[] = [];
 
 /** Removes what services have said, once nobody asks any more. */
@@ -110,7 +114,7 @@ function run(
   environment: Environment,
   args: readonly string[] = [],
 ): { child: ChildProcess; log: () => string } {
-  const folder = mkdtempSync(join(process.env['FAULTS_FOLDER'] ?? tmpdir(), `tandem-${name}-`));
+  const folder = newFolder(name);
   logFolders.push(folder);
   const path = join(folder, 'log');
   const output = openSync(path, 'a');
