@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { pause } from './waiting.testing.ts';
+import { pause, until } from './waiting.testing.ts';
 
 /** One request and what came of it. */
 export interface Attempt {
@@ -15,8 +15,8 @@ export interface Attempt {
 export interface Load {
   /** Every request so far. */
   readonly attempts: readonly Attempt[];
-  /** Sends one more request at once, though others wait for their answers. Never rejects. */
-  sendOne(): Promise<void>;
+  /** Sends one more request at once, though others wait for their answers: whether it was answered for good. Never rejects. */
+  sendOne(): Promise<boolean>;
   /** Stops sending, then repeats each key that was not answered for good until it is; resolves with the order of each key. */
   finish(): Promise<Map<string, { id: string; version: number }>>;
   /** Stops sending, and repeats nothing. */
@@ -86,14 +86,19 @@ export function startLoad(
     attempts.push(attempt);
   };
 
+  /** @returns whether it was answered for good. */
+  const sendOne = async (): Promise<boolean> => {
+    const key = randomUUID();
+    open.add(key);
+    await send(key);
+    return !open.has(key);
+  };
+
   const running = Array.from({ length: customers }, async () => {
     while (sending && requests < requestsMax) {
       requests += 1;
-      const key = randomUUID();
-      open.add(key);
-      await send(key);
       // A refusal is no reason to ask more often.
-      await pause(open.has(key) ? 10 * everyMs : everyMs);
+      await pause((await sendOne()) ? everyMs : 10 * everyMs);
     }
   });
 
@@ -103,11 +108,7 @@ export function startLoad(
   };
   const load: Load = {
     attempts,
-    sendOne: () => {
-      const key = randomUUID();
-      open.add(key);
-      return send(key);
-    },
+    sendOne,
     stop,
     finish: async () => {
       await stop();
@@ -123,4 +124,17 @@ export function startLoad(
   };
   started.push(load);
   return load;
+}
+
+/** How many orders a load has placed so far. */
+export const placedBy = ({ attempts }: Load) => attempts.filter(({ status }) => status === 201).length;
+
+/** Cuts connections 20 times under a load, each time when more orders have been placed since. */
+export async function cutAgainAndAgain(load: Load, cut: () => unknown, pauseMs: number): Promise<void> {
+  for (let cuts = 0; cuts < 20; cuts += 1) {
+    const before = placedBy(load);
+    await cut();
+    await until('orders are placed again', () => placedBy(load) > before + 5);
+    await pause(pauseMs);
+  }
 }

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { expectNothingLostAndNothingTwice } from './counted.testing.ts';
-import { startLoad, type Attempt, type Load } from './load.testing.ts';
+import { cutAgainAndAgain, placedBy, startLoad, stopLoads, type Attempt } from './load.testing.ts';
 import type { OwnServer } from './servers.testing.ts';
 import type { OwnService } from './services.testing.ts';
 import { startSystem, type System } from './system.testing.ts';
@@ -23,6 +23,8 @@ beforeAll(async () => {
   for (const [key, order] of await load.finish()) placed.set(key, order);
 }, 300_000);
 
+afterEach(stopLoads);
+
 afterAll(() => system?.close());
 
 /**
@@ -37,37 +39,29 @@ async function outage(
   look: () => Promise<void>,
 ): Promise<Attempt[]> {
   const load = startLoad([gateway.url], { customers: 6 });
-  let away = 0;
+  await until('orders are placed', () => placedBy(load) > 30);
+  await begin();
+  const away = performance.now();
   let ends = 0;
+  // Not only those come who have waited for an answer.
+  const arriving = setInterval(() => void load.sendOne(), 300);
   try {
-    await until('orders are placed', () => placedBy(load) > 30);
-    await begin();
-    away = performance.now();
-    // Not only those come who have waited for an answer.
-    const arriving = setInterval(() => void load.sendOne(), 300);
-    try {
-      await look();
-      await until('a request lies within it', () => load.attempts.some(({ atMs }) => atMs > away + 1_000));
-      await pause(lastsMs - (performance.now() - away));
-    } finally {
-      clearInterval(arriving);
-      ends = performance.now();
-      await end();
-    }
-    await until('orders are placed again', () =>
-      load.attempts.some(({ status, atMs }) => status === 201 && atMs > ends),
-    );
-    await pause(1_000);
-    for (const [key, order] of await load.finish()) placed.set(key, order);
+    await look();
+    await until('a request lies within it', () => load.attempts.some(({ atMs }) => atMs > away + 1_000));
+    await pause(lastsMs - (performance.now() - away));
   } finally {
-    await load.stop();
+    clearInterval(arriving);
+    ends = performance.now();
+    await end();
   }
+  await until('orders are placed again', () => load.attempts.some(({ status, atMs }) => status === 201 && atMs > ends));
+  await pause(1_000);
+  for (const [key, order] of await load.finish()) placed.set(key, order);
   await expectNothingLostAndNothingTwice(system, gateway.url, placed);
   await Promise.all([gateway, orders, analytics].map((service) => service.untilReady()));
   return load.attempts.filter(({ atMs, tookMs }) => atMs > away + 1_000 && atMs + tookMs < ends);
 }
 
-const placedBy = ({ attempts }: Load) => attempts.filter(({ status }) => status === 201).length;
 const statuses = (attempts: readonly Attempt[]) => [...new Set(attempts.map(({ status }) => status))].sort();
 
 /** While what an order needs is away: a refusal that says when to come back, soon, and never a success. */
@@ -203,21 +197,14 @@ describe('invariants 3, 5 and 6: connections to Postgres that are cut', () => {
     const server = new pg.Client({ connectionString: system.servers.postgres.address });
     await server.connect();
     const load = startLoad([gateway.url], { customers: 6 });
-    try {
-      for (let cuts = 0; cuts < 20; cuts += 1) {
-        const placedBefore = placedBy(load);
-        const { rowCount } = await server.query(
-          "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()",
-        );
-        expect(rowCount).toBeGreaterThan(0);
-        await until('orders are placed again', () => placedBy(load) > placedBefore + 5);
-        await pause(100);
-      }
-      for (const [key, order] of await load.finish()) placed.set(key, order);
-    } finally {
-      await load.stop();
-      await server.end();
-    }
+    const cutAll = async () => {
+      const { rowCount } = await server.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()",
+      );
+      expect(rowCount).toBeGreaterThan(0);
+    };
+    await cutAgainAndAgain(load, cutAll, 100).finally(() => server.end());
+    for (const [key, order] of await load.finish()) placed.set(key, order);
     await expectNothingLostAndNothingTwice(system, gateway.url, placed);
     expect(statuses(load.attempts).filter((status) => ![201, 503, 504].includes(status))).toEqual([]);
     await Promise.all([gateway, orders, analytics].map((service) => service.untilReady()));
