@@ -14,6 +14,21 @@ export const identifier = (lengthMax: number) =>
 export const text = (lengthMax: number) =>
   z.string().min(1).max(lengthMax).regex(TEXT, 'holds NUL or ill-formed Unicode');
 
+/**
+ * Makes foreign text storable: lone surrogates and control characters become U+FFFD, line breaks and tabs spaces, and the
+ * result has `lengthMax` UTF-16 units at most without a code point cut in two. It may be empty.
+ */
+export function storableText(foreign: string, lengthMax: number): string {
+  // Cut first: what arrives may be huge. No replacement changes the length.
+  const last = foreign.codePointAt(lengthMax - 1) ?? 0;
+  return foreign
+    .slice(0, last > 0xffff ? lengthMax - 1 : lengthMax)
+    .toWellFormed()
+    .replace(/[\t\n\r]/g, ' ')
+    .replace(/\p{Cc}/gu, '\uFFFD')
+    .trim();
+}
+
 /** At most 20 short strings that travel with an order and mean something to its caller alone. */
 export const Metadata = z
   .record(identifier(40), text(200))
