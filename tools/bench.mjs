@@ -1,12 +1,9 @@
 // @ts-check
 // `npm run bench`: finds or starts the servers as `npm test` does, measures in namespaces of its own, and removes them.
-// `--quick` takes 3 minutes instead of 15, `--smoke` only shows that everything works, `--only=rows,lag` chooses parts.
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { fail } from './failure.mjs';
-import { installPackages, onRepositoryNode } from './packages.mjs';
-import { Steps } from './steps.mjs';
+import { runCommand } from './command.mjs';
 
 /** The namespaces that a run may make: one a row, and those of single measurements. */
 const ROWS = [
@@ -27,16 +24,26 @@ const ROWS = [
   'paid-4',
 ];
 
-const steps = new Steps();
-try {
-  await installPackages(steps);
-  if (await onRepositoryNode()) await bench(process.argv.slice(2));
-} catch (error) {
-  fail(error);
-}
+const usage = `npm run bench [-- options]   measures every row of the README's numbers, in 15 minutes
 
-/** @param {string[]} args */
-async function bench(args) {
+  --quick               in 3 minutes
+  --smoke               only shows that everything works
+  --only=rows,lag       some of rows, open, lag, instances, partitions, overload, payments, log, growth
+  --rows=full,stock     some of the rows
+  --rounds=N  --connections=1,50,200  --prefetch=N
+  --results=NAME        where the results are kept, in bench/results
+  --profile=FOLDER      writes CPU profiles of the services there`;
+
+const flag = /** @type {const} */ ({ type: 'boolean' });
+const text = /** @type {const} */ ({ type: 'string' });
+const options = {
+  ...{ quick: flag, smoke: flag, only: text, rows: text },
+  ...{ rounds: text, connections: text, prefetch: text, results: text, profile: text },
+};
+await runCommand({ usage, options, packages: 'install' }, ({ steps }) => bench(steps, process.argv.slice(2)));
+
+/** @param {import('./steps.mjs').Steps} steps @param {string[]} args which the benchmark reads once more */
+async function bench(steps, args) {
   const { folder, logs, root } = await import('./folder.mjs');
   const { onInterrupt } = await import('./interrupt.mjs');
   const { liveRun } = await import('./record.mjs');

@@ -9,7 +9,7 @@ import { Balancer } from './balancer.mjs';
 import { environment } from './environment.mjs';
 import { folder, logs as allLogs, remove, root, tail } from './folder.mjs';
 import { onInterrupt } from './interrupt.mjs';
-import { loadDotEnv, readOptions } from './options.mjs';
+import { loadDotEnv, readWays } from './options.mjs';
 import { lastingPorts } from './ports.mjs';
 import { endGroup, members, openLog, run } from './processes.mjs';
 import { claim, liveRun } from './record.mjs';
@@ -28,12 +28,12 @@ const STEP_TIMEOUT_MS = 3_600_000;
 
 /**
  * @param {import('./steps.mjs').Steps} steps
- * @param {string[]} args
+ * @param {Record<string, string | undefined>} values of the command line
  * @returns {Promise<void>} the last line printed is the totals; the exit code is 1 when anything failed
  */
-export async function check(steps, args) {
+export async function check(steps, values) {
   loadDotEnv();
-  const { ways, values } = readOptions(args, process.env, ['only']);
+  const ways = readWays(values, process.env);
   const chosen = chosenOf(values['only']);
   const { stop, urgent } = onInterrupt();
   const bin = join(root, 'node_modules', '.bin');

@@ -1,14 +1,14 @@
 // @ts-check
 // `npm run clean`: removes all data of this checkout, here and on servers that are not ours. Nothing else removes them.
-import { fail } from './failure.mjs';
-import { installPackages, onRepositoryNode } from './packages.mjs';
-import { Steps } from './steps.mjs';
+import { confirm, runCommand } from './command.mjs';
 
-const steps = new Steps();
-try {
-  // Removing queues and topics takes their clients.
-  await installPackages(steps);
-  if (await onRepositoryNode()) await (await import('./removal.mjs')).removeEverything(steps);
-} catch (error) {
-  fail(error);
-}
+const usage = `npm run clean [-- --yes]   removes all data of this checkout; asks first, unless --yes is given`;
+
+const WHAT =
+  'This removes everything that npm start has stored: orders, payments, the log, what was counted, the logs of services.';
+
+// Removing queues and topics takes their clients.
+await runCommand({ usage, options: { yes: { type: 'boolean' } }, packages: 'install' }, async ({ values, steps }) => {
+  await confirm(WHAT, values['yes'], 'npm run clean -- --yes');
+  await (await import('./removal.mjs')).removeEverything(steps);
+});

@@ -33,5 +33,5 @@ async function address() {
   if (process.env['GATEWAY_URL']) return process.env['GATEWAY_URL'];
   const { liveRun } = await import('./record.mjs');
   const port = liveRun(folder)?.services.find(({ name }) => name === 'gateway')?.port;
-  return `http://127.0.0.1:${port ?? process.env['GATEWAY_PORT'] ?? 3000}`;
+  return `http://127.0.0.1:${port ?? (process.env['GATEWAY_PORT'] || 3000)}`;
 }

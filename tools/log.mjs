@@ -3,11 +3,10 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs, styleText } from 'node:util';
-import { fail } from './failure.mjs';
+import { styleText } from 'node:util';
+import { runCommand } from './command.mjs';
 import { folder } from './folder.mjs';
 import { loadDotEnv, namespaceOf } from './options.mjs';
-import { onRepositoryNode, packagesMissing } from './packages.mjs';
 import { StepFailed } from './steps.mjs';
 
 const USAGE = `npm run log -- [--topic order.events] [where to begin] [what to show] [--follow] [--json]
@@ -33,7 +32,7 @@ const text = { type: /** @type {const} */ ('string') };
 const flag = { type: /** @type {const} */ ('boolean') };
 
 /** @typedef {{ offset: bigint, key: string | null, value: Buffer | null, headers: Record<string, string>, timestamp: Date }} LogRecord */
-/** @typedef {ReturnType<typeof readArguments>} Values */
+/** @typedef {{ topic: string, 'from-beginning'?: boolean, offset?: string, time?: string, order?: string, partition?: string, filter?: string[], follow?: boolean, json?: boolean }} Values */
 
 // Whoever reads has enough: `npm run log | head`.
 process.stdout.on('error', (error) => {
@@ -41,25 +40,24 @@ process.stdout.on('error', (error) => {
   throw error;
 });
 
-try {
-  const missing = packagesMissing();
-  if (missing) throw new StepFailed(`The packages are not installed (${missing}). npm start installs them.`);
-  if (await onRepositoryNode()) await main(process.argv.slice(2));
-} catch (error) {
-  fail(error);
-}
+const options = {
+  topic: { ...text, default: 'order.events' },
+  'from-beginning': flag,
+  ...{ offset: text, time: text, order: text, partition: text },
+  filter: { ...text, multiple: true },
+  ...{ follow: flag, json: flag },
+};
+await runCommand({ usage: USAGE, options, packages: 'check' }, ({ values }) => main(checked(values)));
 
-/** @param {string[]} args */
-async function main(args) {
-  const values = readArguments(args);
-  if (values.help) return console.log(USAGE);
+/** @param {Values} values */
+async function main(values) {
   const filters = (values.filter ?? []).map(readFilter);
   // What `npm start` found, unless the environment says otherwise.
   if (existsSync(join(folder, 'env'))) process.loadEnvFile(join(folder, 'env'));
   loadDotEnv();
   const namespace = namespaceOf(process.env);
   const topic = namespace === '' ? values.topic : `${namespace}.${values.topic}`;
-  const brokers = (process.env['KAFKA_BROKERS'] ?? '127.0.0.1:9092').split(',');
+  const brokers = (process.env['KAFKA_BROKERS'] || '127.0.0.1:9092').split(',');
   const { from, to } = await range(brokers, topic, values);
   if (!values.follow && [...to].every(([partition, end]) => end === from.get(partition)))
     console.error('! The log ends where this begins. --from-beginning prints what it holds, --follow what comes.');
@@ -90,37 +88,19 @@ async function main(args) {
   });
 }
 
-/** @param {string[]} args */
-function readArguments(args) {
-  try {
-    const { values } = parseArgs({
-      args,
-      options: {
-        topic: { ...text, default: 'order.events' },
-        'from-beginning': flag,
-        offset: text,
-        time: text,
-        order: text,
-        partition: text,
-        filter: { ...text, multiple: true },
-        follow: flag,
-        json: flag,
-        help: { ...flag, short: 'h' },
-      },
-    });
-    const begins = ['from-beginning', 'offset', 'time'].filter((name) => name in values);
-    if (begins.length > 1) throw new Error(`--${begins.join(' and --')} cannot both say where to begin.`);
-    for (const name of /** @type {const} */ (['offset', 'partition']))
-      if (values[name] !== undefined && !/^\d{1,18}$/.test(values[name]))
-        throw new Error(`--${name} takes a number; not ${values[name]}`);
-    if (values.order !== undefined && values.partition !== undefined)
-      throw new Error('--order and --partition: an order has its own partition.');
-    if (values.time !== undefined && Number.isNaN(timeOf(values.time)))
-      throw new Error(`--time takes a time such as 2026-01-01T00:00:00Z; not ${values.time}`);
-    return values;
-  } catch (error) {
-    throw new StepFailed(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
-  }
+/** @param {Record<string, any>} values @returns {Values} */
+function checked(values) {
+  const wrong = (/** @type {string} */ message) => new StepFailed(`${message}\n\n${USAGE}`);
+  const begins = ['from-beginning', 'offset', 'time'].filter((name) => name in values);
+  if (begins.length > 1) throw wrong(`--${begins.join(' and --')} cannot both say where to begin.`);
+  for (const name of /** @type {const} */ (['offset', 'partition']))
+    if (values[name] !== undefined && !/^\d{1,18}$/.test(values[name]))
+      throw wrong(`--${name} takes a number; not ${values[name]}`);
+  if (values.order !== undefined && values.partition !== undefined)
+    throw wrong('--order and --partition: an order has its own partition.');
+  if (values.time !== undefined && Number.isNaN(timeOf(values.time)))
+    throw wrong(`--time takes a time such as 2026-01-01T00:00:00Z; not ${values.time}`);
+  return /** @type {Values} */ (values);
 }
 
 /** In milliseconds; NaN if it is none. What has no offset is in UTC. @param {string} time */

@@ -2,7 +2,6 @@
 // Command-line switches and the environment of these tools.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { root } from './folder.mjs';
 import { servers } from './servers.mjs';
 import { StepFailed } from './steps.mjs';
@@ -10,25 +9,14 @@ import { StepFailed } from './steps.mjs';
 /** @typedef {import('./servers.mjs').Way} Way */
 
 /**
- * Reads `--postgres=…`, `--rabbitmq=…`, `--kafka=…` and `--servers=…`, or TANDEM_POSTGRES and so on.
+ * Which way to find each server: from `--postgres=…`, `--rabbitmq=…`, `--kafka=…` and `--servers=…`, or TANDEM_POSTGRES and so on.
  *
- * @param {string[]} args
+ * @param {Record<string, string | undefined>} values of the command line
  * @param {NodeJS.ProcessEnv} env
- * @param {string[]} more names of further switches that take a value
- * @returns {{ ways: Record<string, Way | undefined>, values: Record<string, string | undefined> }}
+ * @returns {Record<string, Way | undefined>}
  * @throws {StepFailed} naming the switch that is wrong
  */
-export function readOptions(args, env, more = []) {
-  const names = ['servers', ...servers.map((server) => server.name), ...more];
-  /** @type {Record<string, string | undefined>} */
-  let values;
-  try {
-    const options = Object.fromEntries(names.map((name) => [name, { type: /** @type {const} */ ('string') }]));
-    values = parseArgs({ args, options, allowPositionals: false }).values;
-  } catch (error) {
-    const known = names.map((name) => `--${name}=…`).join(' ');
-    throw new StepFailed(`${error instanceof Error ? error.message : error}\nKnown switches: ${known}`);
-  }
+export function readWays(values, env) {
   /** @type {Record<string, Way | undefined>} */
   const ways = {};
   for (const server of servers) {
@@ -42,7 +30,7 @@ export function readOptions(args, env, more = []) {
     }
     ways[server.name] = way;
   }
-  return { ways, values };
+  return ways;
 }
 
 /** Takes settings from `.env` where there is one; what is set already wins. */

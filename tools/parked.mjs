@@ -1,10 +1,8 @@
 // @ts-check
 // `npm run parked -- list|show|redrive|drop …`: what was set aside, of RabbitMQ and of Kafka alike, through the gateway.
-import { parseArgs } from 'node:util';
-import { fail } from './failure.mjs';
+import { runCommand } from './command.mjs';
 import { askGateway } from './gateway.mjs';
 import { loadDotEnv } from './options.mjs';
-import { onRepositoryNode, packagesMissing } from './packages.mjs';
 import { StepFailed } from './steps.mjs';
 
 const TIMEOUT_MS = 30_000;
@@ -19,18 +17,13 @@ const PAGE = 100;
 
 /** @typedef {Record<string, any>} Json */
 
-try {
-  const missing = packagesMissing();
-  if (missing) throw new StepFailed(`The packages are not installed (${missing}). npm start installs them.`);
-  if (await onRepositoryNode()) await main(process.argv.slice(2));
-} catch (error) {
-  fail(error);
-}
-
-/** @param {string[]} args */
-async function main(args) {
+const text = { type: /** @type {const} */ ('string') };
+const options = {
+  ...{ service: text, source: text, order: text, state: text, reason: text },
+  all: { type: /** @type {const} */ ('boolean') },
+};
+await runCommand({ usage: USAGE, options, positionals: true, packages: 'check' }, ({ values, positionals }) => {
   loadDotEnv();
-  const { values, positionals } = readArguments(args);
   const [action, ...ids] = positionals;
   const { all, reason, ...filter } = values;
   if (action === 'list' && ids.length === 0) return list(filter);
@@ -42,22 +35,7 @@ async function main(args) {
   }
   if (action === 'drop' && ids.length === 1 && reason) return drop(/** @type {string} */ (ids[0]), reason);
   throw new StepFailed(USAGE);
-}
-
-/** @param {string[]} args */
-function readArguments(args) {
-  const text = { type: /** @type {const} */ ('string') };
-  const options = { service: text, source: text, order: text, state: text, reason: text };
-  try {
-    return parseArgs({
-      args,
-      options: { ...options, all: { type: /** @type {const} */ ('boolean') } },
-      allowPositionals: true,
-    });
-  } catch (error) {
-    throw new StepFailed(`${error instanceof Error ? error.message : error}\n${USAGE}`);
-  }
-}
+});
 
 /** @param {Record<string, string | undefined>} filter */
 async function list(filter) {

@@ -1,11 +1,9 @@
 // @ts-check
 // `npm run rebuild -- NAME`: counts a projection again from the beginning of the log, through the gateway, and shows how far it is.
-import { parseArgs } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fail } from './failure.mjs';
+import { runCommand } from './command.mjs';
 import { askGateway } from './gateway.mjs';
 import { loadDotEnv } from './options.mjs';
-import { onRepositoryNode, packagesMissing } from './packages.mjs';
 import { StepFailed, Steps } from './steps.mjs';
 
 const TIMEOUT_MS = 10_000;
@@ -19,35 +17,14 @@ const BAR = 30;
 
 /** @typedef {Record<string, any>} Json */
 
-try {
-  const missing = packagesMissing();
-  if (missing) throw new StepFailed(`The packages are not installed (${missing}). npm start installs them.`);
-  if (await onRepositoryNode()) await main(process.argv.slice(2));
-} catch (error) {
-  fail(error);
-}
-
-/** @param {string[]} args */
-async function main(args) {
+const options = { 'accept-differences': { type: /** @type {const} */ ('boolean') } };
+await runCommand({ usage: USAGE, options, positionals: true, packages: 'check' }, async ({ values, positionals }) => {
   loadDotEnv();
-  const { values, positionals } = readArguments(args);
-  if (values.help) return console.log(USAGE);
   const [name, ...more] = positionals;
   if (more.length > 0) throw new StepFailed(USAGE);
   if (name !== undefined) return rebuild(name, values['accept-differences'] === true);
   for (const projection of (await ask('GET', ''))['data']) console.log(line(projection));
-}
-
-/** @param {string[]} args */
-function readArguments(args) {
-  try {
-    const flag = { type: /** @type {const} */ ('boolean') };
-    const options = { 'accept-differences': flag, help: { ...flag, short: 'h' } };
-    return parseArgs({ args, options, allowPositionals: true });
-  } catch (error) {
-    throw new StepFailed(`${error instanceof Error ? error.message : error}\n${USAGE}`);
-  }
-}
+});
 
 /** @param {string} name @param {boolean} acceptDifferences */
 async function rebuild(name, acceptDifferences) {

@@ -3,25 +3,22 @@
 // reader is refused: it needs a new type of event, see CONTRIBUTING.md.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fail } from './failure.mjs';
+import { runCommand } from './command.mjs';
 import { root } from './folder.mjs';
-import { onRepositoryNode } from './packages.mjs';
 import { StepFailed } from './steps.mjs';
 
 const folder = join(root, 'libs', 'contracts', 'schemas');
 
-try {
-  if (await onRepositoryNode()) {
-    await import(new URL('ts-hooks.mjs', import.meta.url).href);
-    const contracts = (/** @type {string} */ file) =>
-      import(new URL(`../libs/contracts/src/${file}`, import.meta.url).href);
-    const { publishedSchemas } = await contracts('published-schemas.ts');
-    const { breaks } = await contracts('compatibility.ts');
-    write(publishedSchemas(), breaks);
-  }
-} catch (error) {
-  fail(error);
-}
+const usage = `npm run schemas   writes the JSON Schemas of the log; refuses a change that would break its readers`;
+
+await runCommand({ usage, packages: 'check' }, async () => {
+  await import(new URL('ts-hooks.mjs', import.meta.url).href);
+  const contracts = (/** @type {string} */ file) =>
+    import(new URL(`../libs/contracts/src/${file}`, import.meta.url).href);
+  const { publishedSchemas } = await contracts('published-schemas.ts');
+  const { breaks } = await contracts('compatibility.ts');
+  write(publishedSchemas(), breaks);
+});
 
 /**
  * @param {Map<string, object>} schemas

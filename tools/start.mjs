@@ -1,13 +1,11 @@
 // @ts-check
 // `npm start`: brings everything up and keeps it up. This file runs before packages are installed; see packages.mjs.
-import { installPackages, onRepositoryNode } from './packages.mjs';
-import { fail } from './failure.mjs';
-import { Steps } from './steps.mjs';
+import { SERVER_OPTIONS, SERVER_USAGE, runCommand } from './command.mjs';
 
-const steps = new Steps();
-try {
-  await installPackages(steps);
-  if (await onRepositoryNode()) await (await import('./up.mjs')).up(steps, process.argv.slice(2));
-} catch (error) {
-  fail(error);
-}
+const usage = `npm start [-- options]   finds or starts the servers, migrates, serves every app until Ctrl-C
+
+${SERVER_USAGE}`;
+
+await runCommand({ usage, options: SERVER_OPTIONS, packages: 'install' }, async ({ values, steps }) =>
+  (await import('./up.mjs')).up(steps, values),
+);

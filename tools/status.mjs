@@ -1,14 +1,7 @@
 // @ts-check
 // `npm run status`: what runs where. Exit status 0 when everything is ready, 1 otherwise.
-import { fail } from './failure.mjs';
-import { onRepositoryNode, packagesMissing } from './packages.mjs';
-import { StepFailed } from './steps.mjs';
+import { runCommand } from './command.mjs';
 
-try {
-  const missing = packagesMissing();
-  if (missing)
-    throw new StepFailed(`nothing runs: the packages are not installed (${missing}). npm start installs them.`);
-  if (await onRepositoryNode()) await (await import('./state.mjs')).printState();
-} catch (error) {
-  fail(error);
-}
+const usage = `npm run status   what runs where; exit status 0 when everything is ready, 1 otherwise`;
+
+await runCommand({ usage, packages: 'check' }, async () => (await import('./state.mjs')).printState());

@@ -10,7 +10,7 @@ import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual, stripVTControlCharacters } from 'node:util';
-import { fail } from './failure.mjs';
+import { runCommand } from './command.mjs';
 import { logs, readJson, remove, root } from './folder.mjs';
 import { onInterrupt } from './interrupt.mjs';
 import { lastingPorts } from './ports.mjs';
@@ -56,13 +56,14 @@ class SuiteFailed extends StepFailed {
 
 const steps = new Steps();
 const { stop, urgent } = onInterrupt();
-try {
+
+const usage = `npm run test:compose   runs the whole system in containers: end-to-end tests, kill -9, orderly stop`;
+
+await runCommand({ usage, packages: 'ignore' }, async () => {
   const why = await unavailable();
   if (why !== undefined) throw new StepFailed(`test:compose needs a Docker engine with compose: ${why}`);
   await main();
-} catch (error) {
-  fail(error);
-}
+});
 
 async function main() {
   const [gateway, postgres, rabbitmq, management, kafka] = (await lastingPorts(5)).map(String);

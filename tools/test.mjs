@@ -1,13 +1,13 @@
 // @ts-check
-// `npm test`: everything, in a namespace and on ports of its own. `--only=format,lint,types,spec,int,e2e,bench,faults` chooses.
-import { fail } from './failure.mjs';
-import { installPackages, onRepositoryNode } from './packages.mjs';
-import { Steps } from './steps.mjs';
+// `npm test`: everything, in a namespace and on ports of its own.
+import { SERVER_OPTIONS, SERVER_USAGE, runCommand } from './command.mjs';
 
-const steps = new Steps();
-try {
-  await installPackages(steps);
-  if (await onRepositoryNode()) await (await import('./check.mjs')).check(steps, process.argv.slice(2));
-} catch (error) {
-  fail(error);
-}
+const usage = `npm test [-- options]   runs every check and test
+
+  --only=spec,int       some of format, lint, types, spec, int, e2e, bench, faults
+${SERVER_USAGE}`;
+
+await runCommand(
+  { usage, options: { ...SERVER_OPTIONS, only: { type: 'string' } }, packages: 'install' },
+  async ({ values, steps }) => (await import('./check.mjs')).check(steps, values),
+);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { environment, writeEnvironment } from './environment.mjs';
 import { folder, logs, root, tail } from './folder.mjs';
 import { aborted, onInterrupt } from './interrupt.mjs';
-import { loadDotEnv, namespaceOf, readOptions } from './options.mjs';
+import { loadDotEnv, namespaceOf, readWays } from './options.mjs';
 import { run } from './processes.mjs';
 import { claim } from './record.mjs';
 import { remember } from './removal.mjs';
@@ -17,12 +17,12 @@ const READY_TIMEOUT_MS = 60_000;
 
 /**
  * @param {import('./steps.mjs').Steps} steps
- * @param {string[]} args
+ * @param {Record<string, string | undefined>} values of the command line
  * @returns {Promise<void>} when all that was started has stopped; the exit code is set
  */
-export async function up(steps, args) {
+export async function up(steps, values) {
   loadDotEnv();
-  const { ways } = readOptions(args, process.env);
+  const ways = readWays(values, process.env);
   const namespace = namespaceOf(process.env);
   const wanted = services(process.env);
   const project = projectOf(namespace);
