@@ -99,7 +99,10 @@ export function run(command, args, { timeoutMs, signal, ...options }) {
       done(127);
     });
     // Its children may outlive it, and nobody would be left to end them.
-    child.on('close', (code) => Promise.resolve(ending).then(() => done(code ?? 1)));
+    child.on('close', (code, killedBy) => {
+      if (killedBy && !ended) output += `\nended by ${killedBy}`;
+      void Promise.resolve(ending).then(() => done(code ?? 1));
+    });
   });
 }
 

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readJson, writeJson } from './folder.mjs';
 import { freePort } from './ports.mjs';
 import { endGroup, identify, isAlive } from './processes.mjs';
-import { StepFailed } from './steps.mjs';
+import { StartFailed, StepFailed } from './steps.mjs';
 import * as docker from './servers/docker.mjs';
 import { kafka } from './servers/kafka.mjs';
 import { postgres } from './servers/postgres.mjs';
@@ -39,7 +39,7 @@ import { rabbitmq } from './servers/rabbitmq.mjs';
  * @property {(port: number) => string[]} standardAddresses loopback, with the standard development login
  * @property {(address: string) => Promise<void>} probe logs in and asks something; throws when that fails
  * @property {(context: Context, port: number, way?: 'native' | 'embedded') => Promise<Launched>} launch from programs on
- *   this machine, on loopback; throws StepFailed naming what to install
+ *   this machine, on loopback; throws StepFailed naming what to install, StartFailed when it is worth trying again
  * @property {NodeJS.Signals} stopSignal
  *
  * @typedef {object} Resolved a server that answers
@@ -181,12 +181,23 @@ async function leftRunning(server, forced, context) {
  */
 async function native(server, way, context) {
   context.says('starting');
+  try {
+    return await startNative(server, way, context);
+  } catch (error) {
+    if (context.signal.aborted || !(error instanceof StartFailed)) throw error;
+    context.says(`starting again: ${error.message}`);
+    return startNative(server, way, context);
+  }
+}
+
+/** @param {Server} server @param {'native' | 'embedded' | undefined} way @param {Context} context @returns {Promise<Resolved>} */
+async function startNative(server, way, context) {
   // Its clients know the port that it had: worth waiting until whoever has it at this moment lets go of it.
   const known = readRecord(server, context)?.port;
   const port = known === undefined ? await freePort(server.standardPort) : await freePort(known, PORT_TIMEOUT_MS);
   const launched = await server.launch(context, port, way);
   const leader = identify(launched.pid);
-  if (leader === undefined) throw new StepFailed(`${server.title} did not start`, launched.failed());
+  if (leader === undefined) throw new StartFailed(`${server.title} did not start`, launched.failed());
   const { address, companions = [] } = launched;
   /** @type {Record} */
   const record = { way: launched.way, address, port, leader, companions };
@@ -224,10 +235,13 @@ async function firstAnswer(server, addresses, timeoutMs, context, failed) {
       }
     }
     const why = await failed();
-    if (why !== undefined) throw new StepFailed(`${server.title} ended while starting`, why);
+    if (why !== undefined) throw new StartFailed(`${server.title} ended while starting`, why);
     await sleep(100);
   }
-  throw new StepFailed(`${server.title} did not answer within ${timeoutMs / 1000} s (${last})`, (await failed()) ?? '');
+  throw new StartFailed(
+    `${server.title} did not answer within ${timeoutMs / 1000} s (${last})`,
+    (await failed()) ?? '',
+  );
 }
 
 /**

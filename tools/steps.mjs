@@ -5,12 +5,16 @@
 export class StepFailed extends Error {
   /** @param {string} message @param {string} [detail] */
   constructor(message, detail) {
-    super(message);
+    // A test that fails with it shows the cause.
+    super(message, detail ? { cause: new Error(detail) } : undefined);
     this.detail = detail;
     /** Whether a step's line has said it. */
     this.told = false;
   }
 }
+
+/** A server that did not start, perhaps only because the machine was short of something at that moment. */
+export class StartFailed extends StepFailed {}
 
 /** @typedef {{ name: string, note: string, startedMs: number, says: (note: string) => void }} Step */
 

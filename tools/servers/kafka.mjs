@@ -8,7 +8,7 @@ import { Kafka, logLevel } from 'kafkajs';
 import { folder, readJson, remove, tail, writeJson } from '../folder.mjs';
 import { isFree, lastingPorts } from '../ports.mjs';
 import { find, launch as launchProcess, run } from '../processes.mjs';
-import { StepFailed } from '../steps.mjs';
+import { StartFailed, StepFailed } from '../steps.mjs';
 import { install } from './apt.mjs';
 
 const HOW = 'Install a JDK 17 or newer and Maven, start Docker, or set KAFKA_BROKERS.';
@@ -68,7 +68,13 @@ export async function cluster(brokers) {
   };
 }
 
-const clusterId = () => Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url');
+/** A random cluster id: never one that begins with `-`, which the storage tool takes for an option of its own. */
+export function clusterId() {
+  for (;;) {
+    const id = Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url');
+    if (!id.startsWith('-')) return id;
+  }
+}
 
 /**
  * A client that fails at once and says nothing on the console.
@@ -135,7 +141,7 @@ async function launch(context, port, settingsFor, id = clusterId()) {
       settings,
     ];
     const { code, output } = await run(java, args, { timeoutMs: 60_000, signal: context.signal });
-    if (code !== 0) throw new StepFailed('Kafka could not format its storage', output);
+    if (code !== 0) throw new StartFailed('Kafka could not format its storage', output);
   }
   const log = join(context.logs, 'kafka.log');
   const { pid, state } = launchProcess(

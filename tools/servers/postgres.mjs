@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { find, launch as launchProcess, run } from '../processes.mjs';
-import { StepFailed } from '../steps.mjs';
+import { StartFailed, StepFailed } from '../steps.mjs';
 import { install } from './apt.mjs';
 import { tail } from '../folder.mjs';
 
@@ -63,7 +63,7 @@ async function launch(context, port, forced) {
     if (as.uid !== undefined) chownSync(data, as.uid, /** @type {number} */ (as.gid));
     const args = ['-D', data, '-U', 'postgres', '--auth=trust', '-E', 'UTF8', '--locale=C'];
     const made = await run(...as.command(initdb, args), { ...as.ids, env: found.env, timeoutMs: 60_000, cwd: '/' });
-    if (made.code !== 0) throw new StepFailed('initdb failed', made.output);
+    if (made.code !== 0) throw new StartFailed('initdb failed', made.output);
   }
   const log = join(context.logs, 'postgres.log');
   const settings = { listen_addresses: '127.0.0.1', unix_socket_directories: '', max_connections: '200' };

@@ -2,7 +2,7 @@ import { chmodSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { remove } from '@tandem/tools/folder.mjs';
 import { lastingPorts } from '@tandem/tools/ports.mjs';
-import { family } from '@tandem/tools/processes.mjs';
+import { family, identify, isAlive } from '@tandem/tools/processes.mjs';
 import { nativeRunning, resolve, servers, type Context, type Server } from '@tandem/tools/servers.mjs';
 import { cluster } from '@tandem/tools/servers/kafka.mjs';
 import { newFolder } from './services.testing.ts';
@@ -105,10 +105,12 @@ function together(brokers: readonly OwnServer[]): OwnServer {
 
 async function own(server: Server, context: Context): Promise<OwnServer> {
   let running = await resolve(server, 'native', context);
+  let leader = identify(running.pid);
   // Each backend of Postgres leads a session of its own: the whole family is meant, not the group.
   const signalAll = (signal: NodeJS.Signals) => {
-    if (running.pid === undefined) return;
-    for (const { pid } of family(running.pid)) {
+    // Its id may belong to somebody else once it has ended.
+    if (leader === undefined || !isAlive(leader)) return;
+    for (const { pid } of family(leader.pid)) {
       try {
         process.kill(pid, signal);
       } catch (error) {
@@ -125,6 +127,7 @@ async function own(server: Server, context: Context): Promise<OwnServer> {
     stop: async () => running.stop?.(new AbortController().signal),
     start: async () => {
       running = await resolve(server, 'native', context);
+      leader = identify(running.pid);
     },
     pause: () => signalAll('SIGSTOP'),
     resume: () => signalAll('SIGCONT'),
