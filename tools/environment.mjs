@@ -6,16 +6,18 @@ import { dirname } from 'node:path';
 /**
  * @param {{ variable: string, address: string }[]} servers
  * @param {string} namespace
- * @param {{ variable: string, port: number }[]} services
+ * @param {{ variable: string, port: number }[]} services a provider among them is the one that payments asks
+ * @param {string} [providerUrl] of the provider that is asked instead
  * @returns {Record<string, string>}
  */
-export function environment(servers, namespace, services) {
+export function environment(servers, namespace, services, providerUrl) {
   const provider = services.find((one) => one.variable === 'PROVIDER_PORT');
+  const url = provider === undefined ? providerUrl : `http://127.0.0.1:${provider.port}`;
   return Object.fromEntries([
     ...servers.map(({ variable, address }) => [variable, address]),
     ['NAMESPACE', namespace],
     ...services.map(({ variable, port }) => [variable, `${port}`]),
-    ...(provider === undefined ? [] : [['PROVIDER_URL', `http://127.0.0.1:${provider.port}`]]),
+    ...(url ? [['PROVIDER_URL', url]] : []),
   ]);
 }
 

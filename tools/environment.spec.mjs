@@ -5,6 +5,7 @@ import { parseEnv } from 'node:util';
 import { environment, quoted } from './environment.mjs';
 import { root } from './folder.mjs';
 import { withoutLogin } from './servers.mjs';
+import { services } from './services.mjs';
 import { inWords } from './totals.mjs';
 
 describe('the file of variables', () => {
@@ -30,10 +31,19 @@ describe('the file of variables', () => {
     const variables = environment([], '', [{ variable: 'PROVIDER_PORT', port: 4004 }]);
     expect(variables).toMatchObject({ PROVIDER_PORT: '4004', PROVIDER_URL: 'http://127.0.0.1:4004' });
   });
+
+  it('tells payments the provider that PROVIDER_URL names, which leaves out the one of development', () => {
+    const wanted = services({ PROVIDER_URL: 'https://pay.example' });
+    expect(wanted.map(({ name }) => name)).not.toContain('provider');
+    expect(environment([], '', wanted, 'https://pay.example')).toMatchObject({ PROVIDER_URL: 'https://pay.example' });
+  });
 });
 
 describe('.env.example', () => {
-  const shown = parseEnv(readFileSync(join(root, '.env.example'), 'utf8').replaceAll(/^#(?=[A-Z_]+=)/gm, ''));
+  const text = readFileSync(join(root, '.env.example'), 'utf8');
+  const shown = parseEnv(text.replaceAll(/^#(?=[A-Z_]+=)/gm, ''));
+  /** @param {string} part */
+  const named = (part) => [...part.matchAll(/^#([A-Z_]+)=/gm)].map(([, name]) => /** @type {string} */ (name));
   const variables = readdirSync(join(root, 'apps')).flatMap((app) => {
     const text = readFileSync(join(root, 'apps', app, 'src/config.ts'), 'utf8');
     return [...text.matchAll(/^ {2}([A-Z][A-Z_]+): (?:(?:count|port)\(([\d_]+))?/gm)].map(([, name, fallback]) => {
@@ -44,6 +54,20 @@ describe('.env.example', () => {
   it.each(variables)('shows $name of $app, with its default', ({ name, fallback }) => {
     expect(shown[name]).toBeDefined();
     if (fallback !== undefined) expect(shown[name]).toBe(fallback);
+  });
+
+  const compose = readFileSync(join(root, 'docker-compose.yml'), 'utf8');
+  const [, ...sections] = text.split(/^# --- /m);
+  const ofCompose = sections.filter((section) => /^(both|docker compose)/.test(section)).flatMap(named);
+
+  it.each(ofCompose)('promises for docker compose only what reaches a container: %s', (name) => {
+    expect(compose).toContain(`\${${name}:-`);
+  });
+
+  it('lists every variable that docker-compose.yml reads, of which an empty one is its default', () => {
+    const read = [...compose.matchAll(/\$\{(\w+)(:?-?)/g)].filter(([, name]) => name !== 'COMPOSE_PROJECT_NAME');
+    expect(read.filter(([, , how]) => how !== ':-')).toEqual([]);
+    expect(named(text)).toEqual(expect.arrayContaining(read.map(([, name]) => name)));
   });
 });
 

@@ -18,7 +18,7 @@ export const GRACE_MS = 20_000;
 /**
  * The apps of this checkout, the gateway first: it is the first to stop taking requests.
  *
- * @param {NodeJS.ProcessEnv} env may move a port
+ * @param {NodeJS.ProcessEnv} env may move a port, or name a payment provider to use instead of the one of development
  * @returns {Service[]}
  */
 export function services(env) {
@@ -31,7 +31,9 @@ export function services(env) {
     { name: 'provider', variable: 'PROVIDER_PORT', port: 3004 },
   ];
   return all
-    .filter(({ name }) => existsSync(join(folderOf(name), 'src', 'main.ts')))
+    .filter(
+      ({ name }) => existsSync(join(folderOf(name), 'src', 'main.ts')) && !(name === 'provider' && env['PROVIDER_URL']),
+    )
     .map((one) => ({ ...one, port: portOf(one.variable, env[one.variable], one.port) }));
 }
 

@@ -8,7 +8,7 @@ import { loadDotEnv, namespaceOf, readWays } from './options.mjs';
 import { run } from './processes.mjs';
 import { claim } from './record.mjs';
 import { remember } from './removal.mjs';
-import { resolve, servers } from './servers.mjs';
+import { resolve, servers, withoutLogin } from './servers.mjs';
 import { projectOf } from './servers/docker.mjs';
 import { checkPorts, nx, reasons, serve, serviceGroups, services, stopServices, untilReady } from './services.mjs';
 import { StepFailed, indent } from './steps.mjs';
@@ -49,9 +49,12 @@ export async function up(steps, values) {
     }));
     save();
     remember(record);
-    const variables = environment(found, namespace, wanted);
+    const variables = environment(found, namespace, wanted, process.env['PROVIDER_URL']);
     writeEnvironment(join(folder, 'env'), variables);
     const env = { ...process.env, ...variables, NX_DAEMON: 'false' };
+    const providerUrl = process.env['PROVIDER_URL'];
+    if (providerUrl && !wanted.some(({ name }) => name === 'provider'))
+      steps.note('!', `payments are made at ${withoutLogin(providerUrl)}, as PROVIDER_URL says`);
     await setUp(steps, env, stop);
     await keepServing(steps, { wanted, env, stop, started, record, save });
   } catch (error) {

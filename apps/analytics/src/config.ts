@@ -1,3 +1,4 @@
+import { readEnvironment } from '@tandem/telemetry/environment';
 import { LOG_LEVELS } from '@tandem/telemetry/logger';
 import { z } from 'zod';
 
@@ -30,8 +31,5 @@ export type Config = z.infer<typeof Environment>;
 
 /** Reads the environment once. Throws an error that names every variable that is wrong, and how. */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
-  const parsed = Environment.safeParse(environment);
-  if (parsed.success) return parsed.data;
-  const wrong = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-  throw new Error(`The environment is not usable.\n  ${wrong.join('\n  ')}`);
+  return readEnvironment(Environment, environment);
 }

@@ -1,3 +1,4 @@
+import { readEnvironment } from '@tandem/telemetry/environment';
 import { LOG_LEVELS } from '@tandem/telemetry/logger';
 import { z } from 'zod';
 
@@ -37,14 +38,7 @@ const Config = Environment.refine((config) => config.AFTER_WAIT_MS < config.DEAD
 });
 export type Config = z.infer<typeof Config>;
 
-/**
- * Reads the environment once.
- *
- * @throws Error naming every variable that is wrong, and how.
- */
+/** Reads the environment once. Throws an error that names every variable that is wrong, and how. */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
-  const parsed = Config.safeParse(environment);
-  if (parsed.success) return parsed.data;
-  const wrong = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-  throw new Error(`The environment is not usable.\n  ${wrong.join('\n  ')}`);
+  return readEnvironment(Config, environment);
 }

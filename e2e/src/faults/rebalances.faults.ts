@@ -95,7 +95,7 @@ describe('a log whose records were deleted', () => {
     expect(await rebuild('order-counts')).toMatchObject({ status: 409, code: 'log_truncated' });
 
     for (const name of ['orders', 'analytics'] as const)
-      expect(await runTool(name, 'src/recover.ts', system.environment)).toMatchObject({ code: 0 });
+      expect(await runTool(name, 'src/recover.ts', system.environment, '--yes')).toMatchObject({ code: 0 });
     await place();
     const { events } = await expectNothingLostAndNothingTwice(system, gateway.url, placed);
     await expectRecounted(events);
