@@ -8,18 +8,19 @@ const ERRORS_MAX = 50;
 
 /**
  * Holds body, query and path to the schema given with `@Body({ schema })`, `@Query({ schema })`, `@Param(name, { schema })`
- * and hands on what the schema makes of them. Unlike Nest's own pipe it knows what it looks at, so that the problem can
+ * and hands on what the schema makes of them; a body as it was sent, because whoever carries it out fills in its defaults: so
+ * a service of an earlier version never gets a field that its caller has not sent. Unlike Nest's own pipe it knows what it looks at, so that the problem can
  * point there: a JSON pointer into the body, or a parameter's name.
  */
 export class ContractPipe implements PipeTransform {
   transform(value: unknown, metadata: ArgumentMetadata): unknown {
     const schema = metadata.schema as z.ZodType | undefined;
     if (schema === undefined) return value;
+    const isBody = metadata.type === 'body';
     // A request without a body, or with an empty one, is as good as one with {}.
-    const parsed = schema.safeParse(value === undefined && metadata.type === 'body' ? {} : value, {
-      reportInput: true,
-    });
-    if (parsed.success) return parsed.data;
+    const sent = value === undefined && isBody ? {} : value;
+    const parsed = schema.safeParse(sent, { reportInput: true });
+    if (parsed.success) return isBody ? sent : parsed.data;
     throw invalidRequest(errorsOf(parsed.error.issues, metadata));
   }
 }

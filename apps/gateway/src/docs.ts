@@ -59,7 +59,7 @@ interface Operation {
 }
 
 /** What everything under `/v1` may answer, apart from what an operation says itself. */
-const EVERYWHERE = ['invalid_request', 'internal', 'unavailable'] as const satisfies ProblemCode[];
+const EVERYWHERE = ['invalid_request', 'internal', 'unavailable', 'version_differs'] as const satisfies ProblemCode[];
 const WITH_BODY = ['invalid_json', 'body_too_large', 'unsupported_media_type'] as const satisfies ProblemCode[];
 
 /** Puts an operation into the OpenAPI document; path, parameters and body's schema come from the method it stands on. */

@@ -23,7 +23,8 @@ import {
 import type { Rejection } from '@tandem/contracts/rejections';
 import { ANALYTICS_QUERIES, INTAKE, ORDER_COMMANDS, ORDER_QUERIES, topology } from '@tandem/contracts/topology';
 import { Logger } from '@nestjs/common';
-import { OutcomeUnknownError, UnavailableError } from '@tandem/transports/rabbitmq/errors';
+import { RpcException } from '@nestjs/microservices';
+import { invalidMessage, OutcomeUnknownError, UnavailableError } from '@tandem/transports/rabbitmq/errors';
 import { RabbitMqServer, type RequestContext } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import { RABBITMQ_URL } from '@tandem/transports/rabbitmq/rabbitmq.testing';
 import { DEADLINE_MS, removeQueues, settings as settingsIn } from './gateway.testing.ts';
@@ -239,6 +240,39 @@ describe('commands', () => {
     } finally {
       await narrow.stop();
     }
+  });
+
+  it('are 503 with what is not understood when orders is of another version', async () => {
+    answer(ORDER_COMMANDS.place, () => {
+      throw invalidMessage([{ message: 'Unrecognized key: "giftWrap"', path: ['body', 'lines', 0] }]);
+    });
+    const response = await place();
+    expect(response.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+    expect(await problemOf(response)).toMatchObject({
+      status: 503,
+      code: 'version_differs',
+      retryable: true,
+      detail: expect.stringContaining('giftWrap'),
+      errors: [{ pointer: '/lines/0' }],
+    });
+  });
+
+  it('are 503 when orders does not know the command yet', async () => {
+    answer(ORDER_COMMANDS.cancel, () => {
+      throw new RpcException({
+        status: 'error',
+        code: 'unknown_pattern',
+        message: 'orders.commands does not answer this',
+      });
+    });
+    expect(await problemOf(await cancel())).toMatchObject({ status: 503, code: 'version_differs' });
+  });
+
+  it('are 409 with the code of orders when a later orders refuses them for a new reason', async () => {
+    const rejection = { code: 'order_haunted', status: 'paid', version: 2 };
+    answer(ORDER_COMMANDS.cancel, () => ({ outcome: 'rejected', rejection, replayed: false }));
+    const problem = await problemOf(await cancel());
+    expect(problem).toMatchObject({ status: 409, code: 'refused', detail: expect.stringContaining('order_haunted') });
   });
 
   it('are 500 when the service fails, and say nothing of why', async () => {

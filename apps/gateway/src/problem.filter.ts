@@ -1,9 +1,15 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
-import { NotTakenError } from '@tandem/transports/rabbitmq/errors';
+import { NotTakenError, RemoteError } from '@tandem/transports/rabbitmq/errors';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { jsonPointer } from './contract.pipe.ts';
 import { ProblemError, retryAfter } from './problem.ts';
 
 const logger = new Logger('Gateway');
+
+/** How long a caller should wait for the next instance to be replaced. */
+const ROLLOUT_RETRY_MS = 5_000;
+/** A caller learns enough from the first of them. */
+const ERRORS_MAX = 50;
 
 /** The methods of a path, if there is anything at that path at all. */
 export type MethodsOf = (path: string) => readonly string[];
@@ -28,7 +34,7 @@ export function sendProblem(problem: ProblemError, request: FastifyRequest, repl
   else if (problem.status >= 500) {
     const line = { msg: problem.message, code: problem.code, requestId: request.id, url: request.url };
     // In an outage of RabbitMQ each request is one of these; readiness says so once.
-    if (problem.status === 503) logger.debug(line);
+    if (problem.status === 503 && problem.code !== 'version_differs') logger.debug(line);
     else logger.warn(line);
   }
   void reply
@@ -46,6 +52,11 @@ export function toProblemError(exception: unknown, request: FastifyRequest, meth
       headers: retryAfter(exception.retryAfterMs),
       cause: exception,
     });
+  if (
+    exception instanceof RemoteError &&
+    (exception.code === 'invalid_message' || exception.code === 'unknown_pattern')
+  )
+    return notUnderstood(exception);
   // Nest wraps what Fastify refuses; the code that tells one from the other is in the cause.
   const error = exception instanceof HttpException && exception.cause !== undefined ? exception.cause : exception;
   if (error instanceof ProblemError) return error;
@@ -67,6 +78,24 @@ export function toProblemError(exception: unknown, request: FastifyRequest, meth
   }
   if (exception instanceof HttpException && exception.getStatus() === 404) return notFound(request, methodsOf);
   return new ProblemError('internal', 'The request failed on this side', { cause: exception });
+}
+
+/**
+ * What holds to this gateway's contract and breaks that of the service is of another version: nothing was done, and it can be
+ * done once both are of the same.
+ */
+function notUnderstood(error: RemoteError): ProblemError {
+  const errors = (error.issues ?? []).slice(0, ERRORS_MAX).map(({ path, message }) => {
+    const [first, ...place] = path;
+    return { ...(first === 'body' ? { pointer: jsonPointer(place) } : {}), detail: message };
+  });
+  const [first] = errors;
+  const detail = `Nothing was done: another service does not understand this${first === undefined ? '' : `: ${first.detail}`}`;
+  return new ProblemError('version_differs', detail, {
+    members: errors.length === 0 ? {} : { errors },
+    headers: retryAfter(ROLLOUT_RETRY_MS),
+    cause: error,
+  });
 }
 
 function notFound(request: FastifyRequest, methodsOf: MethodsOf | undefined): ProblemError {

@@ -133,6 +133,13 @@ export const PROBLEMS = {
     retryable: false,
     advice: 'Check the request line and the headers.',
   },
+  refused: {
+    status: 409,
+    title: 'Orders refused this for a reason that the gateway does not know',
+    retryable: false,
+    advice:
+      'A new version is being rolled out: `detail` names the reason, and a later repeat with the same key explains it.',
+  },
   projection_not_found: {
     status: 404,
     title: 'There is no such projection',
@@ -224,6 +231,14 @@ export const PROBLEMS = {
     title: 'The request was not taken',
     retryable: true,
     advice: 'Nothing was done. Send it again after the seconds in Retry-After.',
+  },
+  version_differs: {
+    status: 503,
+    title: 'A service of another version does not understand this request',
+    retryable: true,
+    advice:
+      'Nothing was done. A new version is being rolled out, and `errors` points at what one service does not know yet: ' +
+      'send the request again after the seconds in Retry-After.',
   },
   intake_paused: {
     status: 503,
@@ -339,6 +354,8 @@ export function invalidRequest(errors: RequestError[]): ProblemError {
 /** A refusal of orders; `orderId` is the order that the request named, if it named one. */
 export function refused(rejection: Rejection, orderId?: string): ProblemError {
   const { code } = rejection;
+  // Orders may be of a later version than this gateway.
+  if (!Object.hasOwn(REJECTIONS, code)) return new ProblemError('refused', `Orders refused this: ${code}`);
   switch (code) {
     case 'order_not_found':
       return new ProblemError(code, `There is no order ${rejection.orderId}`);

@@ -46,6 +46,8 @@ export const PlaceOrder = z
   })
   .meta({ id: 'PlaceOrder' });
 export type PlaceOrder = z.infer<typeof PlaceOrder>;
+/** As it is sent: orders fills in the defaults. */
+export type PlaceOrderSent = z.input<typeof PlaceOrder>;
 
 /** A sum says nothing where one of its parts is wrong already. */
 function isWellFormed({ issues }: { issues: readonly unknown[] }): boolean {

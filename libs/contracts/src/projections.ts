@@ -62,11 +62,13 @@ export const RebuildOptions = z
       .meta({ description: 'Swap though the rebuilt copy says something else than the live one of the same version' }),
   })
   .meta({ id: 'RebuildOptions' });
-export type RebuildOptions = z.infer<typeof RebuildOptions>;
+/** As it is sent: analytics fills in the defaults. */
+export type RebuildOptions = z.input<typeof RebuildOptions>;
 
 /** `analytics.rebuild`. Asked again while it runs, it answers with the rebuild that runs. */
 export const RebuildProjection = z.strictObject({ name: ProjectionName, ...RebuildOptions.shape });
 export type RebuildProjection = z.infer<typeof RebuildProjection>;
+export type RebuildProjectionSent = z.input<typeof RebuildProjection>;
 export const RebuildReply = z.discriminatedUnion('outcome', [
   z.strictObject({ outcome: z.literal('accepted'), projection: ProjectionStatus }),
   z.strictObject({ outcome: z.literal('not_found') }),

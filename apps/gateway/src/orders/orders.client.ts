@@ -3,7 +3,7 @@ import type {
   CancelOrderMessage,
   CommandReply,
   ConfirmDeliveryMessage,
-  PlaceOrderMessage,
+  PlaceOrderSent,
   RefundOrderMessage,
   ShipOrderMessage,
 } from '@tandem/contracts/order-commands';
@@ -33,7 +33,7 @@ export class OrdersClient {
     return this.commands.full;
   }
 
-  place(message: PlaceOrderMessage, sending: Sending): Promise<CommandReply> {
+  place(message: { commandId: string; body: PlaceOrderSent }, sending: Sending): Promise<CommandReply> {
     return command(this.commands, ORDER_COMMANDS.place, message, sending);
   }
 

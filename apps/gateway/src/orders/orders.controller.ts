@@ -7,6 +7,7 @@ import {
   RefundOrder,
   ShipOrder,
   type CommandReply,
+  type PlaceOrderSent,
 } from '@tandem/contracts/order-commands';
 import { ORDER_COMMANDS } from '@tandem/contracts/topology';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -41,7 +42,7 @@ export class OrdersController {
   @HttpCode(201)
   @DocumentPlaceOrder()
   async place(
-    @Body({ schema: PlaceOrder }) body: PlaceOrder,
+    @Body({ schema: PlaceOrder }) body: PlaceOrderSent,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Order> {

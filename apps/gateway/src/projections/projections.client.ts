@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { ProjectionList, RebuildProjection, RebuildReply } from '@tandem/contracts/projections';
+import type { ProjectionList, RebuildProjectionSent, RebuildReply } from '@tandem/contracts/projections';
 import { PROJECTION_QUERIES } from '@tandem/contracts/topology';
 import type { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
 import { ask } from '../ask.ts';
@@ -13,7 +13,7 @@ export class ProjectionsClient {
     return ask(this.queries, PROJECTION_QUERIES.list, {}, traceparent);
   }
 
-  rebuild(request: RebuildProjection, traceparent: string): Promise<RebuildReply> {
+  rebuild(request: RebuildProjectionSent, traceparent: string): Promise<RebuildReply> {
     return ask(this.queries, PROJECTION_QUERIES.rebuild, request, traceparent);
   }
 }

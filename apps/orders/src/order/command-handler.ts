@@ -1,9 +1,9 @@
-import { hash } from 'node:crypto';
 import type { CommandReply, PlaceOrderMessage } from '@tandem/contracts/order-commands';
 import type { Command } from '../event-store/decide-batch.ts';
 import type { GroupCommit } from '../event-store/group-commit.ts';
 import type { OrderCommand } from './decide.ts';
 import { orderIds } from './order-ids.ts';
+import { payloadHashOf } from './payload-hash.ts';
 
 /** What a command brings besides itself. */
 export interface Delivery {
@@ -47,24 +47,3 @@ export function commandOf(order: AddressedCommand): Command {
 
 /** An order gets its id in the moment in which it is placed. */
 const NO_ID_YET = '00000000-0000-0000-0000-000000000000';
-
-/**
- * The first 128 bits of the SHA-256 of what was asked, as a UUID's text: equal for bodies that say the same, whatever the
- * order of their keys.
- */
-export function payloadHashOf(asked: object): string {
-  const digest = hash('sha256', canonical(asked), 'hex');
-  return digest.slice(0, 32).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
-}
-
-/** JSON with the keys of every object in order. Written by hand: a replacer that sorts takes a third longer. */
-function canonical(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  const entries = value as Record<string, unknown>;
-  let json = '';
-  for (const key of Object.keys(entries).sort())
-    if (entries[key] !== undefined)
-      json += `${json === '' ? '' : ','}${JSON.stringify(key)}:${canonical(entries[key])}`;
-  return `{${json}}`;
-}
