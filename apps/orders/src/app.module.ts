@@ -25,6 +25,7 @@ import { OrderController } from './order/order.controller.ts';
 import { LIST_SETTINGS } from './queries/order-list.ts';
 import { OrderQueries } from './queries/order-queries.ts';
 import { QueriesController } from './queries/queries.controller.ts';
+import { WantedPayments } from './queries/wanted-payments.ts';
 import { checkParked, checkPublished } from './readiness.ts';
 
 /** Everything that lives as long as the service, made once from its configuration. */
@@ -205,6 +206,7 @@ export class AppModule {
       providers: [
         { provide: CommandHandler, useValue: new CommandHandler(orders.commits) },
         { provide: OrderQueries, useValue: new OrderQueries(orders.queryPool) },
+        { provide: WantedPayments, useValue: new WantedPayments(orders.queryPool) },
         { provide: IntakeSwitch, useValue: new IntakeSwitch(orders.queryPool, orders.everyGateway) },
         { provide: Parked, useValue: orders.parked },
         { provide: Health, useValue: orders.health },

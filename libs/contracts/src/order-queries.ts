@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { Currency } from './money.ts';
-import { Order, OrderId, OrderStatus, Version } from './order.ts';
+import { Amount, Currency } from './money.ts';
+import { Order, OrderId, OrderStatus, PaymentId, Version } from './order.ts';
 import { ORDER_EVENT_TYPES } from './order-events.ts';
 import { Instant, Position, identifier } from './text.ts';
 
@@ -55,3 +55,18 @@ export const ListOrderEventsReply = z.strictObject({
   more: z.boolean(),
 });
 export type ListOrderEventsReply = z.infer<typeof ListOrderEventsReply>;
+
+/** `order.payment-wanted`: whether an order waits for this payment, or for this refund of it. Asked before any money moves. */
+export const PaymentWanted = z.strictObject({
+  orderId: OrderId,
+  amount: Amount,
+  currency: Currency,
+  refund: z.strictObject({ refundId: z.int().min(1), paymentId: PaymentId }).optional(),
+});
+export type PaymentWanted = z.infer<typeof PaymentWanted>;
+/**
+ * Money may move only after `yes`. `no`: the order is settled without it, or closed. `unknown`: there is no such order or refund.
+ * `other`: it is of another amount, currency or payment than asked.
+ */
+export const PaymentWantedReply = z.strictObject({ wanted: z.enum(['yes', 'no', 'unknown', 'other']) });
+export type PaymentWantedReply = z.infer<typeof PaymentWantedReply>;

@@ -9,7 +9,12 @@ export const ORDER_COMMANDS = {
   recordDecline: 'order.record-decline',
   recordRefund: 'order.record-refund',
 } as const;
-export const ORDER_QUERIES = { get: 'order.get', list: 'order.list', events: 'order.events' } as const;
+export const ORDER_QUERIES = {
+  get: 'order.get',
+  list: 'order.list',
+  events: 'order.events',
+  paymentWanted: 'order.payment-wanted',
+} as const;
 /** The operator's switch, which orders keeps: `set` is a command, `get` a query. */
 export const INTAKE = { get: 'intake.get', set: 'intake.set' } as const;
 export const ANALYTICS_QUERIES = {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { OrderEvent } from '@tandem/contracts/order-events';
 import { AuthoriseJob, paymentJobsTopology, RefundJob } from '@tandem/contracts/payment-jobs';
 import { topology } from '@tandem/contracts/topology';
@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { v7 as uuidv7 } from 'uuid';
 import { readConfig } from '../config.ts';
 import { fold } from '../order/order.ts';
+import { WantedPayments } from '../queries/wanted-payments.ts';
 import { cancelled, paid, placed, recorded, refundDue } from '../order/rulebook.testing.ts';
 import { PAYMENT_JOBS_FOLLOWER, PaymentJobs } from './payment-jobs.ts';
 
@@ -234,5 +235,46 @@ describe('an order that stays unsettled', () => {
     await append(id, placed, paid, cancelled, refundRequested, refundRecorded);
     await until('that is seen', caughtUp);
     expect((await pool.query('select 1 from open_refunds')).rowCount).toBe(0);
+  });
+});
+
+describe('a payment or refund that a worker is about to make', () => {
+  it('is wanted only while the order waits for it, and all that are asked about at once cost one statement', async () => {
+    const wanted = new WantedPayments(pool);
+    const [waiting, called, given, owed] = Array.from({ length: 4 }, () => uuidv7()) as [
+      string,
+      string,
+      string,
+      string,
+    ];
+    await append(waiting, placed);
+    await append(called, placed, cancelled);
+    await append(owed, placed, paid, cancelled, refundRequested);
+    await append(given, placed, paid, cancelled, refundRequested, refundRecorded);
+    const money = { amount: 2_990, currency: 'EUR' } as const;
+    const refund = { refundId: 1, paymentId: 'p-1' };
+    const statements = jest.spyOn(pool, 'query');
+    const replies = await Promise.all(
+      [
+        { orderId: waiting, ...money },
+        { orderId: waiting, ...money, amount: 2_991 },
+        { orderId: waiting, ...money, currency: 'USD' as const },
+        { orderId: waiting, ...money, refund },
+        { orderId: called, ...money },
+        { orderId: owed, ...money },
+        { orderId: owed, ...money, refund },
+        { orderId: owed, ...money, amount: 1, refund },
+        { orderId: owed, ...money, refund: { ...refund, paymentId: 'p-2' } },
+        { orderId: owed, ...money, refund: { ...refund, refundId: 2 } },
+        { orderId: given, ...money, refund },
+        { orderId: uuidv7(), ...money },
+      ].map((query) => wanted.wanted(query)),
+    );
+    expect(statements).toHaveBeenCalledTimes(1);
+    expect(replies.map((reply) => reply.wanted)).toEqual([
+      ...['yes', 'other', 'other', 'unknown'],
+      ...['no', 'no', 'yes', 'other', 'other', 'unknown'],
+      ...['no', 'unknown'],
+    ]);
   });
 });
