@@ -3,6 +3,7 @@ import { Logger } from '@nestjs/common';
 import { ORDER_EVENTS, topology, type Topology } from '@tandem/contracts/topology';
 import { dropDatabase } from '@tandem/postgres/database';
 import { createPool } from '@tandem/postgres/pool';
+import { createHostileDatabase } from '@tandem/postgres/temporary-database';
 import type { Pool } from 'pg';
 import { Progress } from './checkpoints/progress.ts';
 import { readConfig, type Config } from './config.ts';
@@ -28,6 +29,7 @@ export class AnalyticsDatabase {
   ) {}
 
   static async create(config = testConfig()): Promise<AnalyticsDatabase> {
+    await createHostileDatabase(config.POSTGRES_URL, topology(config.NAMESPACE).databases.analytics);
     await setUpDatabase(config);
     const pool = createPool({
       url: analyticsUrl(config),

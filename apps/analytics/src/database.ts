@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { topology } from '@tandem/contracts/topology';
 import { createDatabase, databaseUrl, migrate } from '@tandem/postgres/database';
-import pg from 'pg';
+import { connected } from '@tandem/postgres/session';
 import type { Config } from './config.ts';
 import { PROJECTIONS } from './projections/projections.ts';
 import { registerProjections } from './rebuild/projection-versions.ts';
@@ -35,14 +35,4 @@ export async function forgetCounted(config: Config): Promise<void> {
     await client.query(`truncate ${[...COUNTED_TABLES, 'rebuilds', 'projections'].join(', ')}`);
     await registerProjections(client, PROJECTIONS);
   });
-}
-
-async function connected(url: string, work: (client: pg.Client) => Promise<void>): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    await work(client);
-  } finally {
-    await client.end();
-  }
 }

@@ -2,10 +2,9 @@ import { fileURLToPath } from 'node:url';
 import { topology } from '@tandem/contracts/topology';
 import { createDatabase, databaseUrl, migrate } from '@tandem/postgres/database';
 import { leadWheneverPossible } from '@tandem/postgres/leader';
+import { connected } from '@tandem/postgres/session';
 import { createLogger } from '@tandem/telemetry/logger';
 import kafkajs, { type Admin } from 'kafkajs';
-import pg from 'pg';
-
 import type { Config } from './config.ts';
 import { kafkaOf } from './followers/kafka-client.ts';
 import { FOLLOWER } from './followers/relay.ts';
@@ -26,16 +25,12 @@ export async function provision(config: Config): Promise<void> {
 }
 
 /** The number of partitions is fixed when the log is first made; from then on the database remembers it. */
-async function recordedPartitions(url: string, wanted: number): Promise<number> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
+function recordedPartitions(url: string, wanted: number): Promise<number> {
+  return connected(url, async (client) => {
     await client.query('insert into log (partitions) values ($1) on conflict do nothing', [wanted]);
     const { rows } = await client.query<{ partitions: number }>('select partitions from log');
     return rows[0]?.partitions ?? wanted;
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 async function createTopics(config: Config, partitions: number): Promise<void> {

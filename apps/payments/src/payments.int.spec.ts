@@ -9,6 +9,8 @@ import { RecordDeclineMessage, RecordPaymentMessage, RecordRefundMessage } from 
 import { jobOf, PAYMENT_JOBS, paymentJobsTopology, type PaymentJob } from '@tandem/contracts/payment-jobs';
 import { ORDER_COMMANDS, ORDER_QUERIES, topology } from '@tandem/contracts/topology';
 import { dropDatabase } from '@tandem/postgres/database';
+import { endTransactionTimeout, sessionConfig } from '@tandem/postgres/session';
+import { createHostileDatabase } from '@tandem/postgres/temporary-database';
 import { JobPublisher } from '@tandem/transports/rabbitmq/job-publisher';
 import { RabbitMqServer } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import { connect } from 'amqplib';
@@ -132,8 +134,9 @@ beforeAll(async () => {
     PROVIDER_WINDOW_MS: '60000',
   });
   told = new Told();
+  await createHostileDatabase(config.POSTGRES_URL, names.databases.payments);
   await setUpDatabase(config);
-  database = new pg.Pool({ connectionString: paymentsUrl(config), max: 2 });
+  database = new pg.Pool({ ...sessionConfig(paymentsUrl(config)), max: 2, onConnect: endTransactionTimeout });
   await startOrders();
   app = await serve(config);
   const options = { url: config.RABBITMQ_URL, name: 'test', topology: jobs, confirmTimeoutMs: 10_000 };

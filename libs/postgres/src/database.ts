@@ -1,6 +1,7 @@
 import { runner } from 'node-pg-migrate';
 import pg from 'pg';
 import { sqlState } from './errors.ts';
+import { connected } from './session.ts';
 
 /**
  * The address of one database on the server of `postgresUrl`: the same host, port and password; the database and its role
@@ -19,10 +20,8 @@ export function databaseUrl(postgresUrl: string, database: string): string {
  * @param postgresUrl a login that may create roles and databases.
  */
 export async function createDatabase(postgresUrl: string, database: string): Promise<void> {
-  const client = new pg.Client({ connectionString: postgresUrl, connectionTimeoutMillis: 10_000 });
-  await client.connect();
-  try {
-    const name = pg.escapeIdentifier(database);
+  const name = pg.escapeIdentifier(database);
+  await connected(postgresUrl, async (client) => {
     const password = decodeURIComponent(new URL(postgresUrl).password);
     const secret = password === '' ? '' : `password ${pg.escapeLiteral(password)}`;
     await ignoring(DUPLICATE, client.query(`create role ${name} login ${secret}`));
@@ -30,34 +29,30 @@ export async function createDatabase(postgresUrl: string, database: string): Pro
     await ignoring(DUPLICATE, client.query(`grant ${name} to current_user`));
     const found = await client.query('select 1 from pg_database where datname = $1', [database]);
     if (found.rowCount === 0) await ignoring(DUPLICATE, client.query(`create database ${name} owner ${name}`));
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 /** Drops a database, whoever is connected to it, and its role. */
 export async function dropDatabase(postgresUrl: string, database: string): Promise<void> {
-  const client = new pg.Client({ connectionString: postgresUrl, connectionTimeoutMillis: 10_000 });
-  await client.connect();
-  try {
-    const name = pg.escapeIdentifier(database);
+  const name = pg.escapeIdentifier(database);
+  await connected(postgresUrl, async (client) => {
     await client.query(`drop database if exists ${name} with (force)`);
     await client.query(`drop role if exists ${name}`);
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 /** Runs the SQL migrations of a folder that have not run yet; several starters wait for each other. */
 export async function migrate(url: string, folder: string): Promise<void> {
-  await runner({
-    databaseUrl: url,
-    dir: folder,
-    direction: 'up',
-    migrationsTable: 'migrations',
-    advisoryLockMode: 'wait',
-    log: () => undefined,
-  });
+  await connected(url, (dbClient) =>
+    runner({
+      dbClient,
+      dir: folder,
+      direction: 'up',
+      migrationsTable: 'migrations',
+      advisoryLockMode: 'wait',
+      log: () => undefined,
+    }),
+  );
 }
 
 /** Object or database there already; 23505 and XX000 are what two creators at once meet in the catalogue itself. */

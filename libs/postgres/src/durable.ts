@@ -46,10 +46,11 @@ export function durableTransaction<T>(pool: Pool, work: (client: PoolClient) => 
   );
 }
 
-type Notice = { severity?: string | undefined; message?: string | undefined };
+type Notice = { code?: string | undefined; message?: string | undefined };
 
-const uncertain = ({ severity, message }: Notice) =>
-  severity === 'WARNING' ? new UncertainCommitError(message ?? 'The commit was answered with a warning.') : undefined;
+/** The severity is in the language of the server, the code is not: `00000` is that of notices and below. */
+const uncertain = ({ code, message }: Notice) =>
+  code === '00000' ? undefined : new UncertainCommitError(message ?? 'The commit was answered with a warning.');
 
 async function withoutWarning<T>(client: PoolClient, work: () => Promise<T>): Promise<T> {
   let warning: Error | undefined;

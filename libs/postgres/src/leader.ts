@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import pg from 'pg';
 import { connectionOptions } from './pool.ts';
+import { endTransactionTimeout } from './session.ts';
 
 export interface LeadershipOptions {
   url: string;
@@ -51,17 +52,15 @@ async function serveOneTerm(
   stop: AbortSignal,
   lead: (term: Term) => Promise<void>,
 ): Promise<void> {
-  const client = new pg.Client({
-    ...connectionOptions({
+  const client = new pg.Client(
+    connectionOptions({
       ...options,
       connectTimeoutMs: 5_000,
       lockTimeoutMs: options.statementTimeoutMs,
       idleInTransactionTimeoutMs: options.idleTimeoutMs,
+      settings: { idle_session_timeout: options.idleTimeoutMs },
     }),
-    options: `-c idle_session_timeout=${options.idleTimeoutMs}${
-      options.commitsAsynchronously === true ? ' -c synchronous_commit=off' : ''
-    }`,
-  });
+  );
   const over = new AbortController();
   const end = () => over.abort();
   client.on('error', end);
@@ -70,6 +69,7 @@ async function serveOneTerm(
   const heartbeat = setInterval(() => client.query('select 1').catch(end), options.heartbeatMs);
   try {
     await client.connect();
+    await endTransactionTimeout(client);
     while (!(await lock(client, options.name))) {
       if (options.deposes === true) await depose(client, options.name);
       await pause(options.retryMs, over.signal);

@@ -1,7 +1,5 @@
 import pg from 'pg';
-
-// bigint columns are read as bigint: positions and sums are compared as numbers and may pass 2^53.
-pg.types.setTypeParser(pg.types.builtins.INT8, BigInt);
+import { endTransactionTimeout, sessionConfig, type SessionSettings } from './session.ts';
 
 export interface PoolOptions {
   /** `postgres://user:password@host:port/database` */
@@ -25,7 +23,7 @@ export interface PoolOptions {
    */
   pipelined?: boolean;
   /** Further settings of each session, by their names in PostgreSQL. */
-  settings?: Readonly<Record<string, string>>;
+  settings?: SessionSettings;
   /** Told when the server drops an idle connection; the pool replaces it by itself. */
   onIdleError: (error: Error) => void;
 }
@@ -33,22 +31,19 @@ export interface PoolOptions {
 /** The settings of one connection, with the time-outs on the server too: a client that hangs must not keep a lock. */
 export function connectionOptions(options: Omit<PoolOptions, 'connectionsMax' | 'onIdleError'>): pg.ClientConfig {
   return {
-    connectionString: options.url,
-    application_name: options.name,
-    connectionTimeoutMillis: options.connectTimeoutMs,
-    statement_timeout: options.statementTimeoutMs,
-    // The server's own time-outs do not run while it is stopped: this one notices, a little later.
-    query_timeout: options.statementTimeoutMs + 500,
-    lock_timeout: options.lockTimeoutMs,
-    idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs,
-    keepAlive: true,
-    pipeline: options.pipelined === true,
-    options: Object.entries({
+    ...sessionConfig(options.url, {
+      statement_timeout: options.statementTimeoutMs,
+      lock_timeout: options.lockTimeoutMs,
+      idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs,
       ...(options.commitsAsynchronously === true ? { synchronous_commit: 'off' } : {}),
       ...options.settings,
-    })
-      .map(([name, value]) => `-c ${name}=${value}`)
-      .join(' '),
+    }),
+    application_name: options.name,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    // The server's own time-outs do not run while it is stopped: this one notices, a little later.
+    query_timeout: options.statementTimeoutMs + 500,
+    keepAlive: true,
+    pipeline: options.pipelined === true,
   };
 }
 
@@ -57,6 +52,7 @@ export function createPool(options: PoolOptions): pg.Pool {
   const pool = new pg.Pool({
     ...connectionOptions(options),
     max: options.connectionsMax,
+    onConnect: endTransactionTimeout,
     idleTimeoutMillis: 60_000,
   });
   pool.on('error', options.onIdleError);

@@ -9,6 +9,7 @@ import { durably, UncertainCommitError } from './durable.ts';
 import { isConnectionLost, isNotDone, sqlState } from './errors.ts';
 import { leadWheneverPossible, type LeadershipOptions } from './leader.ts';
 import { createPool } from './pool.ts';
+import { connected, endTransactionTimeout, sessionConfig } from './session.ts';
 import { temporaryDatabase, type TemporaryDatabase } from './temporary-database.ts';
 import { transaction } from './transaction.ts';
 
@@ -70,6 +71,73 @@ describe('a database', () => {
   });
 });
 
+describe('a session, whatever the database and its role have by default,', () => {
+  const TEXT = `select timestamptz '2026-02-01 12:00:00.123Z'::text as time, ('{"at":"2026-02-03"}'::json->>'at')::date::text as day,
+                       interval '1 day 2 hours'::text as span, '\\xc3'::bytea::text as bytes, (1::float8 / 3)::text as third,
+                       current_schemas(false)::text as schemas, current_setting('transaction_isolation') as isolation`;
+  const EXPECTED = {
+    time: '2026-02-01 12:00:00.123+00',
+    day: '2026-02-03',
+    span: '1 day 02:00:00',
+    bytes: '\\xc3',
+    third: '0.3333333333333333',
+    schemas: '{public}',
+    isolation: 'read committed',
+  };
+  const TIMEOUTS = `select json_object_agg(name, setting) as timeouts from pg_settings
+                     where name ~ '^(statement|lock|transaction|idle_session|idle_in_transaction_session)_timeout$'`;
+  /** What the session reads, and those of its time-outs that are not 0. */
+  const sessionOf = async (client: pg.Pool | pg.ClientBase) => {
+    const { rows } = await client.query<typeof EXPECTED>(TEXT);
+    const [{ timeouts }] = (await client.query(TIMEOUTS)).rows as [{ timeouts: Record<string, string> }];
+    return { ...rows[0], timeouts: Object.entries(timeouts).filter(([, setting]) => setting !== '0') };
+  };
+
+  it('means the same in a pool', async () => {
+    const timeouts = [
+      ['idle_in_transaction_session_timeout', '1000'],
+      ['lock_timeout', '1000'],
+      ['statement_timeout', '2000'],
+    ];
+    const { timeouts: found, ...read } = await sessionOf(pool);
+    expect({ ...read, timeouts: found.toSorted() }).toEqual({ ...EXPECTED, timeouts });
+  });
+
+  it('means the same on the connection of a leader', async () => {
+    const stop = new AbortController();
+    let session: Awaited<ReturnType<typeof sessionOf>> | undefined;
+    const options = { name: 'session', idleTimeoutMs: 1_500, heartbeatMs: 200, retryMs: 20, statementTimeoutMs: 1_000 };
+    await leadWheneverPossible(
+      { url: database.url, ...options },
+      stop.signal,
+      async ({ client }) => {
+        session = await sessionOf(client);
+        stop.abort();
+      },
+      () => undefined,
+    );
+    expect(session).toMatchObject(EXPECTED);
+    expect(session?.timeouts.toSorted()).toEqual([
+      ['idle_in_transaction_session_timeout', '1500'],
+      ['idle_session_timeout', '1500'],
+      ['lock_timeout', '1000'],
+      ['statement_timeout', '1000'],
+    ]);
+  });
+
+  it('means the same on a connection for one piece of work, which no time-out of the server ends', async () => {
+    expect(await connected(database.url, sessionOf)).toEqual({ ...EXPECTED, timeouts: [] });
+  });
+
+  it('keeps the options of its address, but for those that it sets itself', async () => {
+    const url = new URL(database.url);
+    url.searchParams.set('options', '-c DateStyle=German -c work_mem=8MB');
+    const shown = (client: pg.Client) =>
+      client.query(`select current_setting('DateStyle') as style, current_setting('work_mem') as memory`);
+    expect((await connected(url.href, shown)).rows).toEqual([{ style: 'ISO, MDY', memory: '8MB' }]);
+  });
+});
+
 describe('a transaction', () => {
   it('keeps what it returns and takes back what it throws', async () => {
     await transaction(pool, (client) => client.query(`insert into notes values (1, 'kept')`));
@@ -104,8 +172,9 @@ describe('a transaction', () => {
 
   it('tells what was provably not done, and may be done later, from what nobody knows and from what was refused', async () => {
     const thrownBy = (work: Promise<unknown>) => work.then(() => undefined).catch((thrown: unknown) => thrown);
-    const holder = new pg.Client(database.url);
+    const holder = new pg.Client(sessionConfig(database.url));
     await holder.connect();
+    await endTransactionTimeout(holder);
     await holder.query('begin');
     await holder.query('lock table notes');
     const waitedInVain = await thrownBy(pool.query(`insert into notes values (4, 'late')`));
@@ -125,6 +194,19 @@ describe('a commit', () => {
   it('that was answered with a warning is not taken for durable', async () => {
     const text = `do $$ begin raise warning 'canceling wait for synchronous replication due to user request'; end $$`;
     await expect(durably(pool, (client) => client.query(text))).rejects.toThrow(UncertainCommitError);
+  });
+
+  it('that was answered with a warning in the language of the server is not taken for durable', async () => {
+    const warning = {
+      severity: 'WARNUNG',
+      code: '01000',
+      message: 'Warten auf synchrone Replikation wird abgebrochen',
+    };
+    const committed = durably(pool, (client) => {
+      client.emit('notice', warning);
+      return client.query('select 1');
+    });
+    await expect(committed).rejects.toThrow(UncertainCommitError);
   });
 
   it('that was answered with a notice is', async () => {

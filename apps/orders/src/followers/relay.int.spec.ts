@@ -4,6 +4,7 @@ import { EventHeaders, LogCheckpoint } from '@tandem/contracts/event-record';
 import { topology } from '@tandem/contracts/topology';
 import { databaseUrl, dropDatabase } from '@tandem/postgres/database';
 import { createPool } from '@tandem/postgres/pool';
+import { createHostileDatabase } from '@tandem/postgres/temporary-database';
 import { Kafka, logLevel, type KafkaMessage } from 'kafkajs';
 import type { Pool } from 'pg';
 import { v7 as uuidv7 } from 'uuid';
@@ -161,6 +162,7 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
+  await createHostileDatabase(config.POSTGRES_URL, names.databases.orders);
   await provision(config);
   const limits = { statementTimeoutMs: 3_000, lockTimeoutMs: 3_000, idleInTransactionTimeoutMs: 3_000 };
   pool = createPool({
