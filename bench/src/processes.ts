@@ -96,7 +96,7 @@ export async function until(
       failure = error;
     }
     if (performance.now() > lateAt)
-      throw new Error(`Waited ${timeoutMs} ms in vain until ${what}. ${failure ?? ''}\n${about()}`);
+      throw new Error(`Waited ${timeoutMs} ms in vain until ${what}.\n${about()}`, { cause: failure });
     await new Promise((resume) => setTimeout(resume, everyMs));
   }
 }

@@ -1,6 +1,6 @@
 export const pause = (ms: number) => new Promise<void>((resume) => setTimeout(resume, ms));
 
-/** Waits until a condition holds; what it throws counts as not yet. The error names what was waited for. */
+/** Waits until a condition holds; what it throws counts as not yet. The error names what was waited for; the last failure is its cause. */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
@@ -16,8 +16,8 @@ export async function until(
       last = error;
     }
     if (performance.now() > late) {
-      const why = [last === undefined ? '' : `Last error: ${String(last)}`, about?.() ?? ''].filter(Boolean).join('\n');
-      throw new Error(`Waited ${timeoutMs} ms in vain until ${what}.\n${why}`);
+      const said = about?.() ?? '';
+      throw new Error(`Waited ${timeoutMs} ms in vain until ${what}.${said && `\n${said}`}`, { cause: last });
     }
     await pause(everyMs);
   }
