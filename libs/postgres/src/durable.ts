@@ -1,4 +1,4 @@
-import type { Pool, PoolClient } from 'pg';
+import type { ClientBase, Pool, PoolClient } from 'pg';
 import { transaction } from './transaction.ts';
 
 /**
@@ -44,6 +44,19 @@ export function durableTransaction<T>(pool: Pool, work: (client: PoolClient) => 
       throw error;
     },
   );
+}
+
+/**
+ * Makes what this server has committed as durable as a commit of one's own: before an answer that goes by stored rows. A row may
+ * be seen whose own commit gave up waiting for the synchronous standby; the commit of this statement waits for the standby,
+ * too, which has everything before it then. Within `durably` or `durableTransaction`, which hear of a wait that was given up.
+ *
+ * Without a synchronous standby it writes nothing. What a standby itself shows is on two servers already.
+ */
+export async function confirmStored(client: ClientBase): Promise<void> {
+  // The commit of a mere new transaction id does not wait: https://doxygen.postgresql.org/xact_8c_source.html, wrote_xlog.
+  await client.query(`select pg_logical_emit_message(true, 'tandem', '')
+                       where current_setting('synchronous_standby_names') <> '' and not pg_is_in_recovery()`);
 }
 
 type Notice = { code?: string | undefined; message?: string | undefined };

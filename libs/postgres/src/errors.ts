@@ -15,9 +15,22 @@ export function violatedConstraint(error: unknown): string | undefined {
 const LOST =
   /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client was closed)|not queryable|connection error/;
 
+/** What `pg` and Node say when a handshake of TLS does not even begin, or is broken off. */
+const TLS_REFUSED =
+  /^(The server does not support SSL connections|There was an error establishing an SSL connection)|before secure TLS connection was established/;
+
+/** How Node names what fails in TLS: its own errors, OpenSSL's, and what is wrong with a certificate. */
+const TLS_CODE =
+  /^(ERR_TLS_|ERR_SSL_|ERR_OSSL_|EPROTO$|CERT_|CRL_|UNABLE_TO_|(DEPTH_ZERO_)?SELF_SIGNED_CERT|INVALID_(CA|PURPOSE)$|HOSTNAME_MISMATCH$|PATH_LENGTH_EXCEEDED$|ERROR_IN_)/;
+/** Those that end the attempt to connect; any other may also come later. */
+const TLS_HANDSHAKE_CODE =
+  /^(ERR_TLS_CERT_ALTNAME_INVALID|CERT_|CRL_|UNABLE_TO_|(DEPTH_ZERO_)?SELF_SIGNED_CERT|INVALID_(CA|PURPOSE)$|HOSTNAME_MISMATCH$|PATH_LENGTH_EXCEEDED$|ERROR_IN_)/;
+
+const codeOf = (error: Error): string => ('code' in error && typeof error.code === 'string' ? error.code : '');
+
 /**
  * Whether the connection is gone or was never made, so that what was sent on it may or may not have been done: socket
- * errors, and the server's farewells (class 08, 57P and its idle time-out 25P03).
+ * errors, errors of TLS, and the server's farewells (class 08, 57P and its idle time-out 25P03).
  */
 export function isConnectionLost(error: unknown): boolean {
   const state = sqlState(error);
@@ -25,7 +38,7 @@ export function isConnectionLost(error: unknown): boolean {
   if (!types.isNativeError(error)) return false;
   // System errors carry the name of the call that failed; several at once come when a name has more than one address.
   if ('syscall' in error || 'errors' in error) return true;
-  return LOST.test(error.message);
+  return LOST.test(error.message) || TLS_REFUSED.test(error.message) || TLS_CODE.test(codeOf(error));
 }
 
 /**
@@ -39,5 +52,6 @@ export function isNotDone(error: unknown): boolean {
   if (!types.isNativeError(error)) return false;
   if (error instanceof AggregateError) return error.errors.length > 0 && error.errors.every(isNotDone);
   if ('syscall' in error) return error.syscall === 'connect' || error.syscall === 'getaddrinfo';
+  if (TLS_REFUSED.test(error.message) || TLS_HANDSHAKE_CODE.test(codeOf(error))) return true;
   return error.message === 'timeout exceeded when trying to connect';
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
+import { lookAtDatabase, MeasuredClock } from './clock.ts';
 import { createDatabase, databaseUrl, dropDatabase, migrate } from './database.ts';
 import { durably, UncertainCommitError } from './durable.ts';
 import { isConnectionLost, isNotDone, sqlState } from './errors.ts';
@@ -186,6 +187,70 @@ describe('a transaction', () => {
     const cutOff = await thrownBy(pool.query('select pg_terminate_backend(pg_backend_pid())'));
     const duplicate = await thrownBy(pool.query(`insert into notes values (1, 'again')`));
     expect([cutOff, duplicate, new TypeError('x is not a function')].map(isNotDone)).toEqual([false, false, false]);
+  });
+});
+
+describe('an error of TLS', () => {
+  const coded = (code: string) => Object.assign(new Error(code), { code });
+
+  it.each(['DEPTH_ZERO_SELF_SIGNED_CERT', 'CERT_HAS_EXPIRED', 'ERR_TLS_CERT_ALTNAME_INVALID'])(
+    'in the handshake (%s) means that no connection came about',
+    (code) => expect([isConnectionLost(coded(code)), isNotDone(coded(code))]).toEqual([true, true]),
+  );
+
+  it('on an open connection means that it is lost, and not that nothing was done', () => {
+    const broken = coded('ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC');
+    expect([isConnectionLost(broken), isNotDone(broken)]).toEqual([true, false]);
+  });
+});
+
+describe('the clock of the database', () => {
+  it('is measured within the time of a round trip, and tells a host whose clock is wrong', async () => {
+    const clock = new MeasuredClock();
+    expect(await lookAtDatabase(pool, clock)).toBeUndefined();
+    const { rows } = await pool.query<{ before: number }>(
+      'select extract(epoch from clock_timestamp())::float8 * 1000 as before',
+    );
+    const now = clock.nowMs();
+    const { rows: after } = await pool.query<{ ms: number }>(
+      'select extract(epoch from clock_timestamp())::float8 * 1000 as ms',
+    );
+    expect(clock.latestMs()).toBeGreaterThanOrEqual((rows[0]?.before as number) - 1);
+    expect(now).toBeLessThan((after[0]?.ms as number) + 1_000);
+    expect(clock.difference).toBeUndefined();
+  });
+
+  it('takes what several exchanges have in common, follows a clock that is set, and stands still rather than go back', () => {
+    const clock = new MeasuredClock();
+    const start = performance.now();
+    const remote = 1_000_000;
+    clock.learn(start, start + 1_000, remote + 500);
+    clock.learn(start, start + 2, remote + 1);
+    expect(clock.latestMs() - performance.now() + start).toBeCloseTo(remote + 1, -1);
+    const before = clock.nowMs();
+    clock.learn(start + 2, start + 3, remote - 600);
+    expect(clock.nowMs()).toBeGreaterThanOrEqual(before);
+    clock.learn(start + 3, start + 4, remote - 90_000_000);
+    expect(clock.nowMs()).toBeLessThan(before - 80_000_000);
+    expect(clock.difference).toMatch(/^this host's clock is .* s ahead of the database's$/);
+  });
+
+  it('is not asked of a database that takes no changes without saying so', async () => {
+    const url = `${database.url}?options=-c%20default_transaction_read_only%3Don`;
+    const limits = { statementTimeoutMs: 2_000, lockTimeoutMs: 1_000, idleInTransactionTimeoutMs: 1_000 };
+    const readOnly = createPool({
+      url,
+      name: 'test',
+      connectionsMax: 1,
+      connectTimeoutMs: 1_000,
+      ...limits,
+      onIdleError: () => undefined,
+    });
+    try {
+      expect(await lookAtDatabase(readOnly, new MeasuredClock())).toBe('the database is read-only');
+    } finally {
+      await readOnly.end();
+    }
   });
 });
 

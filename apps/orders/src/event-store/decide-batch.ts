@@ -50,6 +50,9 @@ export function decideBatch(commands: readonly Command[], loaded: Loaded, now: D
     const decision = decide(withReference(order, references), stateOf(order.orderId));
     const { id: commandId, payloadHash } = command;
     if ('rejection' in decision) {
+      // Nobody can know the id of an order before it is placed: decided anew, this is refused again. Kept, whoever makes ids up
+      // would fill the table.
+      if (decision.rejection.code === 'order_not_found') return { rejection: decision.rejection, replayed: false };
       const orderId = order.type === 'PlaceOrder' ? null : order.orderId;
       batch.outcomes.push({ commandId, payloadHash, orderId, version: null, rejection: decision.rejection });
       return { rejection: decision.rejection, replayed: false };

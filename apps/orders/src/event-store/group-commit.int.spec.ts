@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { CommandReply } from '@tandem/contracts/order-commands';
@@ -8,6 +8,7 @@ import { temporaryDatabase, type TemporaryDatabase } from '@tandem/postgres/temp
 import type { Pool } from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import { fold } from '../order/order.ts';
+import { firstIdAt, orderIds } from '../order/order-ids.ts';
 import { ORDER_ID, cancelling, placing, recordingPayment, shipping } from '../order/rulebook.testing.ts';
 import type { Command } from './decide-batch.ts';
 import { GroupCommit } from './group-commit.ts';
@@ -164,14 +165,34 @@ describe('a group of commands', () => {
 
   it('answers a refusal again as it was, after a restart and a change of state', async () => {
     const commits = instance();
-    const missing = uuidv7();
-    const early = cancel(missing);
+    const orderId = acceptedId(await commits.execute(place(), inTime));
+    const early = { id: randomUUID(), payloadHash: randomUUID(), order: { ...shipping(), orderId } } as Command;
     const refused = await commits.execute(early, inTime);
-    expect(refused).toMatchObject({ rejection: { code: 'order_not_found' }, replayed: false });
-    const placed = place();
-    await commits.execute({ ...placed, order: { ...placed.order, orderId: missing } }, inTime);
+    expect(refused).toMatchObject({ rejection: { code: 'order_not_ready' }, replayed: false });
+    const paid = { id: randomUUID(), payloadHash: randomUUID(), order: { ...recordingPayment(), orderId } } as Command;
+    expect(await commits.execute(paid, inTime)).toMatchObject({ outcome: 'accepted' });
     const again = await instance(poolOf(database.url)).execute(early, inTime);
     expect(again).toEqual({ ...refused, replayed: true });
+  });
+
+  it('keeps no refusal for the id of an order that never existed', async () => {
+    const commits = instance();
+    const before = await count('commands');
+    const replies = await Promise.all(Array.from({ length: 20 }, () => commits.execute(cancel(uuidv7()), inTime)));
+    for (const reply of replies) expect(reply).toMatchObject({ rejection: { code: 'order_not_found' } });
+    expect(await count('commands')).toBe(before);
+  });
+
+  it('dates what it decides by the clock that it is given, from the first command on', async () => {
+    const { rows } = await pool.query<{ now: Date }>(`select now() - interval '25 hours' as now`);
+    const now = async () => rows[0]?.now as Date;
+    const limits = { commandsMax: 500, unavailableAfterMs: 500, retryPauseMs: 20 };
+    const commits = new GroupCommit({ pool, ...limits, onAppended: () => undefined, now });
+    const newOrderId = orderIds();
+    const reply = await commits.execute({ ...place(), newOrderId }, inTime);
+    const { at } = (await pool.query('select at from events where order_id = $1', [acceptedId(reply)])).rows[0];
+    expect(at).toEqual(rows[0]?.now);
+    expect(acceptedId(reply).slice(0, 13)).toBe(firstIdAt(at.getTime()).slice(0, 13));
   });
 
   it('gives a reference to one of many parallel claims, and names its order to the others', async () => {
@@ -216,6 +237,29 @@ describe('a group of commands', () => {
     await expect(instance(poolOf(url.href)).execute(place(), inTime)).rejects.toMatchObject({
       name: 'UnavailableError',
     });
+  });
+
+  it.each([
+    ['refuses TLS', (socket: Socket) => socket.end('N')],
+    [
+      'answers TLS with something else',
+      (socket: Socket) => socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request')).write('S'),
+    ],
+    ['breaks off the handshake', (socket: Socket) => socket.write('S', () => socket.destroy())],
+  ])('takes a server that %s for one that is away, and blames no command', async (_how, answer) => {
+    const server = createServer(
+      (socket) => void socket.on('error', () => undefined).once('data', () => answer(socket)),
+    );
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+    try {
+      const { port } = server.address() as AddressInfo;
+      const over = poolOf(`postgres://nobody@127.0.0.1:${port}/nothing?sslmode=verify-full`);
+      const asked = [place(), place()].map((command) => instance(over).execute(command, inTime));
+      for (const settled of await Promise.allSettled(asked))
+        expect(settled).toMatchObject({ reason: { name: 'UnavailableError' } });
+    } finally {
+      server.close();
+    }
   });
 
   it('does not run what nobody waits for any more', async () => {

@@ -1,5 +1,5 @@
 import type { CommandReply } from '@tandem/contracts/order-commands';
-import { durably, durableTransaction, UncertainCommitError } from '@tandem/postgres/durable';
+import { confirmStored, durably, durableTransaction, UncertainCommitError } from '@tandem/postgres/durable';
 import { isConnectionLost, isNotDone, sqlState, violatedConstraint } from '@tandem/postgres/errors';
 import { OutcomeUnknownError, UnavailableError } from '@tandem/transports/rabbitmq/errors';
 import type { Pool, PoolClient } from 'pg';
@@ -17,7 +17,8 @@ export interface GroupCommitOptions {
   retryPauseMs: number;
   /** Told after each append, so that followers need not wait for their next poll. */
   onAppended: () => void;
-  now?: () => Date;
+  /** What time it is: the database's, which deadlines go by, too. */
+  now?: () => Date | Promise<Date>;
 }
 
 interface Pending {
@@ -105,6 +106,8 @@ export class GroupCommit {
         if (appended) this.#options.onAppended();
         return;
       } catch (error) {
+        // Nothing was done; those who are late are told so, and the others tried again.
+        if (error instanceof LateError) continue;
         const verdict = judge(error, sent);
         if (verdict === 'conflict' && ++conflicts > CONFLICTS_MAX)
           return this.#halve(pending, new Error(`It conflicts with itself: ${(error as Error).message}`), maybeDone);
@@ -146,18 +149,36 @@ export class GroupCommit {
     });
     if (!lockFirst) {
       const loaded = this.#mayBeNew(commands) ? NOTHING : await load(pool, wanted);
-      const decided = decideBatch(commands, loaded, now());
-      if (decided.batch.outcomes.length === 0) return result(decided, 0);
+      const decided = decideBatch(commands, loaded, await now());
+      if (decided.batch.outcomes.length === 0) {
+        // A commit that waited for a standby in vain can be seen all the same: only when the standby has it, it is answered.
+        if (loaded.outcomes.size > 0) {
+          sending();
+          await durably(pool, confirmStored);
+        }
+        return result(decided, 0);
+      }
       const send = (client: PoolClient) => {
         sending();
         return append(client, decided.batch);
       };
       return result(decided, await durably(pool, send));
     }
+    // Whatever it takes to know the time is done before the lock is held.
+    await now();
     return durableTransaction(pool, async (client) => {
       await client.query('select pg_advisory_xact_lock(42)');
-      const decided = decideBatch(commands, await load(client, wanted), now());
-      if (decided.batch.outcomes.length === 0) return result(decided, 0);
+      // Waiting for the lock may have taken longer than a caller waits.
+      if (pending.some(({ remainingMs }) => remainingMs() <= 0)) throw new LateError();
+      const loaded = await load(client, wanted);
+      const decided = decideBatch(commands, loaded, await now());
+      if (decided.batch.outcomes.length === 0) {
+        if (loaded.outcomes.size > 0) {
+          sending();
+          await confirmStored(client);
+        }
+        return result(decided, 0);
+      }
       sending();
       return result(decided, await append(client, decided.batch));
     });
@@ -221,6 +242,9 @@ const CONFLICTS_MAX = 5;
 const LOOK_AFTER_CONFLICT_MS = 1_000;
 
 const NOTHING: Loaded = { outcomes: new Map(), streams: new Map(), references: new Map() };
+
+/** The deadline of a command passed before it was decided. */
+class LateError extends Error {}
 
 type Verdict = 'conflict' | 'offender' | 'not-done' | 'failed' | 'unknown' | 'undecidable';
 

@@ -12,6 +12,20 @@ describe('the ids of orders', () => {
     for (const id of ids) expect(OrderId.parse(id)).toBe(id);
   });
 
+  it('do not tell how many orders were placed between two of them', () => {
+    const counterOf = (id: string) => {
+      const [six, seven, eight, nine, ten] = Buffer.from(id.replaceAll('-', ''), 'hex').subarray(
+        6,
+      ) as never as number[];
+      return (((six! & 0xf) << 28) | (seven! << 20) | ((eight! & 0x3f) << 14) | (nine! << 6) | (ten! >> 2)) >>> 0;
+    };
+    const newId = orderIds();
+    const apart = Array.from({ length: 64 }, (_, ms) => counterOf(newId(new Date(ms))));
+    expect(apart).not.toEqual([...apart].sort((a, b) => a - b));
+    const together = Array.from({ length: 64 }, () => counterOf(newId(new Date(100))));
+    expect(new Set(together.slice(1).map((count, n) => count - together[n]!)).size).toBeGreaterThan(32);
+  });
+
   it('tell exactly in which millisecond an order was placed: a bound of time is a bound of ids', () => {
     const newId = orderIds();
     const time = fc.integer({ min: 0, max: 4_102_444_800_000 });
