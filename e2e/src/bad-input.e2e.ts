@@ -86,6 +86,14 @@ describe('an order that breaks its contract', () => {
     ['a control character in an identifier', { ...good, customerId: 'a\nb' }, '/customerId'],
     ['half a surrogate pair in an identifier', { ...good, customerId: 'c-\ud800' }, '/customerId'],
     ['the other half', { ...good, lines: [{ ...line, sku: '\udc00' }] }, '/lines/0/sku'],
+    ['an identifier in Normalization Form D', { ...good, customerId: 'cafe\u0301' }, '/customerId'],
+    ['an invisible character in an identifier', { ...good, reference: 'cart-\u200b77' }, '/reference'],
+    [
+      'a bidirectional control character in an identifier',
+      { ...good, lines: [{ ...line, sku: 'A\u202e1' }] },
+      '/lines/0/sku',
+    ],
+    ['a space at the end of an identifier', { ...good, reference: 'cart-77 ' }, '/reference'],
     ['NUL in a text', { ...good, metadata: { note: 'a\u0000b' } }, '/metadata/note'],
     ['half a surrogate pair in a text', { ...good, metadata: { note: 'a\ud800b' } }, '/metadata/note'],
     [

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { CommandId } from './order-commands.ts';
 import { Reason } from './order.ts';
-import { Instant } from './text.ts';
+import { Instant, newText } from './text.ts';
 
 /** The body of `POST /v1/admin/intake`: whether new orders are refused, and why. */
 export const SwitchIntake = z
-  .strictObject({ paused: z.boolean(), reason: Reason.optional() })
+  .strictObject({ paused: z.boolean(), reason: newText(500).optional() })
   .meta({ id: 'SwitchIntake' });
 export type SwitchIntake = z.infer<typeof SwitchIntake>;
 

@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { Currency, Amount, totalOf } from './money.ts';
 import {
   Adjustment,
-  Carrier,
   Delivery,
   LineQuantity,
   Order,
@@ -11,27 +10,30 @@ import {
   Payment,
   PaymentId,
   Reason,
-  TrackingCode,
   Version,
 } from './order.ts';
 import { Rejection } from './rejections.ts';
-import { Metadata, identifier } from './text.ts';
+import { NewMetadata, newIdentifier, newText } from './text.ts';
 
 /** The body of `POST /v1/orders`. Line ids are given by orders, 1, 2, … in the order of the lines. */
 export const PlaceOrder = z
   .strictObject({
-    customerId: identifier(64),
+    customerId: newIdentifier(64),
     currency: Currency,
     lines: z
-      .array(OrderLine.omit({ id: true }).meta({ id: 'NewOrderLine' }))
+      .array(
+        OrderLine.omit({ id: true })
+          .extend({ sku: newIdentifier(64) })
+          .meta({ id: 'NewOrderLine' }),
+      )
       .min(1)
       .max(100),
     adjustments: z.array(Adjustment).max(20).default([]),
     expectedTotal: Amount.optional().meta({ description: 'The order is refused when its total differs' }),
     delivery: Delivery.default('standard'),
     payment: Payment.default({ method: 'card' }),
-    reference: identifier(64).optional().meta({ description: 'Unique per customer' }),
-    metadata: Metadata.optional(),
+    reference: newIdentifier(64, 'Unique per customer').optional(),
+    metadata: NewMetadata.optional(),
   })
   .refine((order) => totalOf(order) <= BigInt(Number.MAX_SAFE_INTEGER), {
     path: ['lines'],
@@ -54,8 +56,11 @@ function isWellFormed({ issues }: { issues: readonly unknown[] }): boolean {
   return issues.length === 0;
 }
 
+/** Why, in the words of whoever asks. */
+const reason = newText(500).optional();
+
 /** The body of `POST /v1/orders/{id}/cancel`. */
-export const CancelOrder = z.strictObject({ reason: Reason.optional() }).meta({ id: 'CancelOrder' });
+export const CancelOrder = z.strictObject({ reason }).meta({ id: 'CancelOrder' });
 export type CancelOrder = z.infer<typeof CancelOrder>;
 
 /** Some or all of an order's lines, each named once. */
@@ -68,8 +73,8 @@ const LineQuantities = z
 /** The body of `POST /v1/orders/{id}/ship`. */
 export const ShipOrder = z
   .strictObject({
-    carrier: Carrier,
-    trackingCode: TrackingCode,
+    carrier: newIdentifier(64),
+    trackingCode: newIdentifier(128),
     lines: LineQuantities.optional().meta({ description: 'What this shipment holds; all that remains when left out' }),
   })
   .meta({ id: 'ShipOrder' });
@@ -90,7 +95,7 @@ export const RefundOrder = z
     lines: LineQuantities.optional().meta({
       description: 'Refunded at their unit prices; not together with an amount',
     }),
-    reason: Reason.optional(),
+    reason,
   })
   .refine(({ amount, lines }) => amount === undefined || lines === undefined, {
     path: ['lines'],
@@ -98,6 +103,8 @@ export const RefundOrder = z
   })
   .meta({ id: 'RefundOrder' });
 export type RefundOrder = z.infer<typeof RefundOrder>;
+
+// What payments reports happened elsewhere: its text is that of the provider, and is not refused.
 
 /** The provider took the money: all of the order's total, in its currency. */
 export const RecordPayment = z.strictObject({ paymentId: PaymentId, amount: Amount, currency: Currency });

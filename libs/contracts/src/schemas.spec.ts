@@ -13,6 +13,12 @@ describe('the published schemas', () => {
     expect(breaks(committed(name), today.get(name) as JsonSchema)).toEqual([]);
   });
 
+  it('have patterns that need no flag to be compiled', () => {
+    const patterns = [...JSON.stringify([...today.values()]).matchAll(/"pattern":("(?:[^"\\\\]|\\\\.)*")/g)];
+    expect(patterns.length).toBeGreaterThan(10);
+    expect(patterns.filter(([, pattern]) => /\\[pP]\{|\\u\{/.test(JSON.parse(pattern ?? '')))).toEqual([]);
+  });
+
   it('are those that are committed: `npm run schemas` writes them', () => {
     expect(readdirSync(folder).sort()).toEqual([...today.keys()].map((name) => `${name}.json`).sort());
     for (const [name, schema] of today) expect(committed(name)).toEqual(JSON.parse(JSON.stringify(schema)));

@@ -1,5 +1,4 @@
 import {
-  ActReason,
   PARKED_AT_ONCE_MAX,
   ParkedFilter,
   ParkedId,
@@ -8,6 +7,7 @@ import {
   ParkedService,
 } from '@tandem/contracts/parked';
 import { z } from 'zod';
+import { newText } from '@tandem/contracts/text';
 import { decimal } from '../query-text.ts';
 
 const Limit = z.int().min(1).max(PARKED_AT_ONCE_MAX);
@@ -34,11 +34,11 @@ export const ParkedPage = z.strictObject({ data: z.array(ParkedMessage), nextCur
 export type ParkedPage = z.infer<typeof ParkedPage>;
 
 /** The body of `POST /v1/admin/parked/{id}/redrive`. */
-export const Redrive = z.strictObject({ reason: ActReason.optional() }).meta({ id: 'Redrive' });
+export const Redrive = z.strictObject({ reason: newText(500).optional() }).meta({ id: 'Redrive' });
 export type Redrive = z.infer<typeof Redrive>;
 
 /** The body of `POST /v1/admin/parked/{id}/drop`. */
-export const Drop = z.strictObject({ reason: ActReason }).meta({ id: 'Drop' });
+export const Drop = z.strictObject({ reason: newText(500) }).meta({ id: 'Drop' });
 export type Drop = z.infer<typeof Drop>;
 
 const RedriveFilter = z.strictObject({
@@ -54,7 +54,7 @@ export const RedriveSome = z
     filter: RedriveFilter.optional(),
     limit: Limit.optional().meta({ description: 'How many of the filter at once: 100, unless set' }),
     cursor: Cursor.optional().meta({ description: '`nextCursor` of the answer before, with the same filter' }),
-    reason: ActReason.optional(),
+    reason: newText(500).optional(),
   })
   .refine(({ ids, filter }) => (ids === undefined) !== (filter === undefined), {
     path: ['ids'],
