@@ -1,4 +1,5 @@
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createPool } from '@tandem/postgres/pool';
@@ -17,18 +18,19 @@ let parked: ParkedMessages;
 let connection: ChannelModel;
 let channel: Channel;
 
+const poolOptions = {
+  name: 'test',
+  connectionsMax: 4,
+  connectTimeoutMs: 1_000,
+  statementTimeoutMs: 3_000,
+  lockTimeoutMs: 3_000,
+  idleInTransactionTimeoutMs: 3_000,
+  onIdleError: () => undefined,
+};
+
 beforeAll(async () => {
   database = await temporaryDatabase(POSTGRES_URL, fileURLToPath(new URL('../migrations', import.meta.url)));
-  pool = createPool({
-    url: database.url,
-    name: 'test',
-    connectionsMax: 4,
-    connectTimeoutMs: 1_000,
-    statementTimeoutMs: 3_000,
-    lockTimeoutMs: 3_000,
-    idleInTransactionTimeoutMs: 3_000,
-    onIdleError: () => undefined,
-  });
+  pool = createPool({ ...poolOptions, url: database.url });
   parked = new ParkedMessages({ pool, service: 'orders', table: 'parked', url: RABBITMQ_URL });
   connection = await connect(RABBITMQ_URL);
   channel = await connection.createChannel();
@@ -53,13 +55,25 @@ const park = (content: string | Buffer, more: Partial<MessageToPark> = {}) =>
     properties: { headers: { tenant: 'a\u0000b' }, replyTo: 'amq.gone', expiration: '5000' } as never,
     ...more,
   });
+/** Headers in headers in headers, deeper than PostgreSQL reads JSON. */
+function nested(depth = 8_000): object {
+  let headers = {};
+  for (let level = 0; level < depth; level += 1) headers = { a: headers };
+  return headers;
+}
+const listed = async () => (await parked.list({ filter: {}, limit: 100 })).parked;
 const by = 'somebody';
 const REQUEST = JSON.stringify({ pattern: 'order.place', data: { customerId: 'c-1' }, id: 'x' });
 const take = () => channel.get(queue, { noAck: true }) as Promise<GetMessage | false>;
 
 describe('a parked message', () => {
   it('is shown with what it holds, why it is there and what was done with it', async () => {
-    await park('{"pattern":', { attempts: 5, firstFailedAt: new Date(0), orderId: 'o-1', type: 'order.place' });
+    await park('{"pattern":', {
+      attempts: 5,
+      firstFailedAt: new Date(0).toISOString(),
+      orderId: 'o-1',
+      type: 'order.place',
+    });
     expect(await parked.redrive({ ids: ['orders-1'], by, reason: 'worth a try' })).toEqual([
       { id: 'orders-1', outcome: 'refused', detail: 'it still cannot be read: not JSON in UTF-8' },
     ]);
@@ -160,5 +174,104 @@ describe('the list', () => {
     expect(await ids({ filter: {}, limit: 2, before: 'orders-4' })).toEqual([['orders-3', 'orders-1'], false]);
     expect(await ids({ filter: { source: 'elsewhere' }, limit: 2 })).toEqual([['orders-5'], false]);
     expect(await ids({ filter: { state: 'dropped' }, limit: 2 })).toEqual([['orders-2'], false]);
+  });
+
+  it('of 16 messages of 12 MiB reads none of their contents, and showing one reads no more than is shown', async () => {
+    await pool.query(
+      `insert into parked (queue, reason, content, properties)
+       select 'q', 'large', convert_to(repeat('a', 12 * 1048576), 'UTF8'), '{}' from generate_series(1, 16)`,
+    );
+    const reader = createPool({ ...poolOptions, url: database.url, connectionsMax: 1 });
+    try {
+      const bytesRead = async () => {
+        const client = await reader.connect();
+        client.release();
+        return (client as unknown as { connection: { stream: Socket } }).connection.stream.bytesRead;
+      };
+      const messages = new ParkedMessages({ pool: reader, service: 'orders', table: 'parked', url: RABBITMQ_URL });
+      expect((await messages.list({ filter: {}, limit: 20 })).parked).toHaveLength(16);
+      expect(await bytesRead()).toBeLessThan(16_384);
+      expect((await messages.show('orders-1'))?.content).toMatchObject({ bytes: 12 * 1_048_576 });
+      expect(await bytesRead()).toBeLessThan(65_536);
+    } finally {
+      await reader.end();
+    }
+  });
+});
+
+describe('a message that cannot be stored as it came', () => {
+  it('is parked with its attempts clamped, and without a time, a trace, an order or a type that make no sense', async () => {
+    await park('rubbish', {
+      reason: `\u0000${'\u{1F600}'.repeat(300)}`,
+      attempts: 3_000_000_000,
+      firstFailedAt: 'yesterday',
+      traceparent: '00-\u0000',
+      orderId: 'o-\u0000',
+      type: `eat\u0000${'x'.repeat(1_000_000)}`,
+    });
+    await park('rubbish', {
+      attempts: 0.5,
+      firstFailedAt: '+012345-01-01T00:00:00.000Z',
+      traceparent: 'x'.repeat(70_000),
+    });
+    const [second, first] = await listed();
+    expect(first).toMatchObject({ attempts: 2_147_483_647, orderId: 'o-\uFFFD', type: `eat\uFFFD${'x'.repeat(196)}` });
+    expect(first?.reason).toBe(`\uFFFD${'\u{1F600}'.repeat(249)}`);
+    for (const one of [first, second])
+      for (const left of ['firstFailedAt', 'traceparent']) expect(one).not.toHaveProperty(left);
+    expect(second).not.toHaveProperty('attempts');
+  });
+
+  it('keeps the first 4 MiB of 120, the length and the hash of all of it, and can be dropped, not redriven', async () => {
+    const content = Buffer.alloc(120 * 1_048_576, 'a');
+    await park(content);
+    expect((await parked.show('orders-1'))?.content).toEqual({
+      bytes: content.length,
+      encoding: 'utf-8',
+      text: 'a'.repeat(16_384),
+      keptBytes: 4 * 1_048_576,
+      sha256: hash('sha256', content),
+    });
+    expect(await parked.redrive({ ids: ['orders-1'], by })).toEqual([
+      { id: 'orders-1', outcome: 'refused', detail: 'only the first 4194304 of its 125829120 bytes were kept' },
+    ]);
+    expect(await parked.drop({ id: 'orders-1', by, reason: 'too large' })).toMatchObject({ outcome: 'done' });
+  });
+
+  it('keeps its content though its headers cannot be written down', async () => {
+    await park(REQUEST, { properties: { headers: nested() } as never });
+    const id = (await listed())[0]?.id ?? '';
+    expect(await parked.show(id)).toMatchObject({
+      reason: expect.stringContaining('not JSON in UTF-8; its headers were not kept: '),
+      headers: {},
+      content: { text: REQUEST },
+    });
+    expect(await parked.redrive({ ids: [id], by })).toMatchObject([{ outcome: 'done' }]);
+  });
+
+  it('is a bare row if the database refuses everything else', async () => {
+    await pool.query('alter table parked add constraint no_content check (octet_length(content) = 0)');
+    try {
+      await park(REQUEST);
+    } finally {
+      await pool.query('alter table parked drop constraint no_content');
+    }
+    const id = (await listed())[0]?.id ?? '';
+    expect(await parked.show(id)).toMatchObject({
+      source: queue,
+      reason: expect.stringContaining('not JSON in UTF-8; nothing of it was kept: '),
+      content: { bytes: REQUEST.length, text: '', keptBytes: 0, sha256: hash('sha256', REQUEST) },
+    });
+    expect(await parked.redrive({ ids: [id], by })).toMatchObject([{ outcome: 'refused' }]);
+  });
+
+  it('is not written down as less than it is while the database is away', async () => {
+    await pool.query('alter table parked rename to parked_elsewhere');
+    try {
+      await expect(park(REQUEST)).rejects.toThrow('parked');
+    } finally {
+      await pool.query('alter table parked_elsewhere rename to parked');
+    }
+    expect(await listed()).toEqual([]);
   });
 });

@@ -31,8 +31,8 @@ export async function parkJob(
     queue: queue === dead ? (home?.name ?? queue) : queue,
     attempts,
     ...(job !== undefined && { orderId: job.data.orderId, type: job.kind }),
-    ...(firstFailedAt !== undefined && { firstFailedAt: new Date(firstFailedAt) }),
-    ...(typeof traceparent === 'string' && { traceparent }),
+    firstFailedAt,
+    traceparent,
   });
 }
 

@@ -333,6 +333,33 @@ describe('an outage', () => {
   });
 });
 
+describe('jobs that cannot be stored as they came', () => {
+  it('are parked, 20 on one queue, and the next one on it is paid', async () => {
+    const connection = await connect(config.RABBITMQ_URL);
+    try {
+      const channel = await connection.createConfirmChannel();
+      const headers = { 'x-attempt': 3_000_000_000, 'x-first-failed-at': 'yesterday', traceparent: '00-\u0000' };
+      for (let n = 0; n < 20; n += 1)
+        channel.sendToQueue(names.queues.paymentsCard, Buffer.from(`{"pattern":"eat","data":${n}}`), { headers });
+      channel.sendToQueue(names.queues.paymentsCard, Buffer.from('{"pattern":"eat"}'), {
+        headers: { 'x-attempt': { toString: 1, valueOf: 1 } },
+      });
+      await channel.waitForConfirms();
+    } finally {
+      await connection.close();
+    }
+    const job = authorising();
+    await publish(job);
+    await untilTold(job);
+    const waiting = async () => (await payments().parked.list({ filter: {}, limit: 100 })).parked;
+    const odd = async () => (await waiting()).filter(({ reason }) => reason === 'no handler for jobs of eat');
+    await until('all are parked', async () => (await odd()).length === 21);
+    expect((await odd()).filter(({ attempts }) => attempts === 2_147_483_647)).toHaveLength(20);
+    for (const { id } of await odd())
+      expect(await payments().parked.drop({ id, by: 'test', reason: 'rubbish' })).toEqual({ id, outcome: 'done' });
+  });
+});
+
 describe('a job that cannot succeed', () => {
   it('is parked with its reason, stays so though it is published again, and runs when somebody redrives it', async () => {
     const orderId = uuidv7();

@@ -8,10 +8,14 @@ import { Instant, Position } from './text.ts';
 /** `ce_source` of every event of an order. */
 export const ORDER_EVENT_SOURCE = '/tandem/orders';
 
+/** The largest `bigint` of PostgreSQL: what passes it has no place in any table. */
+const BIGINT_MAX = 2n ** 63n - 1n;
+
 const decimal = z
   .string()
   .regex(/^\d{1,19}$/)
-  .transform(BigInt);
+  .transform(BigInt)
+  .refine((number) => number <= BIGINT_MAX, 'must be at most 2^63 - 1');
 
 /**
  * The headers of a record of `order.events`. `prev` is the position before it in its partition (0 for the first), so a

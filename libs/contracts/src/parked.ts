@@ -76,6 +76,9 @@ export type ParkedMessage = z.infer<typeof ParkedMessage>;
 /** The most of a message's content that is shown. */
 export const PARKED_CONTENT_BYTES_MAX = 16_384;
 
+/** So much of a content is kept. Readers take a quarter of it at most, so that what is cut could not be read anyway. */
+export const PARKED_KEPT_BYTES_MAX = 4 * 1_048_576;
+
 /** One parked message with what it holds and what was done with it, oldest first. */
 export const ParkedDetails = z
   .strictObject({
@@ -86,6 +89,8 @@ export const ParkedDetails = z
         bytes: z.int().min(0).meta({ description: 'Of the whole content' }),
         encoding: z.enum(['utf-8', 'base64']),
         text: z.string().meta({ description: 'Its first 16 KiB' }),
+        keptBytes: z.int().min(0).optional().meta({ description: 'Only its first bytes were kept, so many' }),
+        sha256: z.string().optional().meta({ description: 'Of the whole content, where only a part was kept' }),
       })
       .nullable(),
     acts: z.array(ParkedAct),

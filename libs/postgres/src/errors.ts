@@ -55,3 +55,10 @@ export function isNotDone(error: unknown): boolean {
   if (TLS_REFUSED.test(error.message) || TLS_HANDSHAKE_CODE.test(codeOf(error))) return true;
   return error.message === 'timeout exceeded when trying to connect';
 }
+
+/** Whether values are to blame, so that they would be refused again: data, constraints, limits of the server or of this process. */
+export function isValueRefused(error: unknown): boolean {
+  const state = sqlState(error);
+  if (state !== undefined) return /^(21|22|23|54)/.test(state);
+  return types.isNativeError(error) && error.name === 'RangeError';
+}

@@ -1,5 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
-import { isConnectionLost } from './errors.ts';
+import { isConnectionLost, isValueRefused } from './errors.ts';
 
 /**
  * Runs `work` in one READ COMMITTED transaction on a connection of its own: commits what it returns, rolls back what it
@@ -24,4 +24,27 @@ export async function transaction<T>(
   } finally {
     client.release(broken);
   }
+}
+
+/**
+ * Runs the first of several ways whose values are not refused, each from where the transaction stood before, and told why the
+ * one before it was refused.
+ */
+export async function firstAccepted<T>(
+  client: PoolClient,
+  ways: readonly ((refusal: string) => Promise<T>)[],
+): Promise<T> {
+  await client.query('savepoint way');
+  let refusal = '';
+  for (const [index, way] of ways.entries())
+    try {
+      const result = await way(refusal);
+      await client.query('release savepoint way');
+      return result;
+    } catch (error) {
+      if (!isValueRefused(error) || index === ways.length - 1) throw error;
+      refusal = (error as Error).message;
+      await client.query('rollback to savepoint way');
+    }
+  throw new RangeError('There is no way.');
 }

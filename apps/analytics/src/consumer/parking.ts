@@ -1,3 +1,7 @@
+import { hash } from 'node:crypto';
+import { PARKED_KEPT_BYTES_MAX } from '@tandem/contracts/parked';
+import { storableText } from '@tandem/contracts/text';
+import { firstAccepted } from '@tandem/postgres/transaction';
 import type { KafkaRecord } from '@tandem/transports/kafka/kafka-batch';
 import type { Pool, PoolClient } from 'pg';
 import type { ParkedRecord } from './follow-chain.ts';
@@ -7,6 +11,9 @@ export const PARKED_ORDERS_MAX = 1_000;
 /** The same for a share of the records: of the last so many of a partition, at most so many may be parked. */
 export const PARKING_WINDOW_RECORDS = 1_000;
 export const PARKED_IN_WINDOW_MAX = 100;
+/** The values that are redriven together. */
+const REDRIVEN_BYTES_MAX = 16 * 1_048_576;
+const REASON_LENGTH_MAX = 500;
 
 /** The orders of a partition that have something parked. */
 export async function parkedOrders(client: PoolClient, topic: string, partition: number): Promise<Set<string>> {
@@ -40,7 +47,8 @@ export async function parkingLeft(
 /**
  * Writes records as rows, in their order, and returns how many were new: strangers' records have no position by which a
  * second reading of the same stretch could be told from the first, so each is known by what lay at its offset, also when it
- * was dropped since.
+ * was dropped since. No record makes it fail, because that would stop its partition: of one that the database refuses, the
+ * headers are not kept, and at last not its value.
  */
 export async function park(
   client: PoolClient,
@@ -49,33 +57,92 @@ export async function park(
   parked: readonly ParkedRecord[],
 ): Promise<number> {
   if (parked.length === 0) return 0;
+  const insert = (rows: readonly ParkedRow[]) => insertRows(client, topic, partition, rows);
+  const oneByOne = async () => {
+    let count = 0;
+    for (const one of parked)
+      count += await firstAccepted(client, [
+        () => insert([rowOf(one)]),
+        (refusal) => insert([withoutHeaders(one, `its headers were not kept: ${refusal}`)]),
+        (refusal) =>
+          insert([{ ...withoutHeaders(one, `nothing of it was kept: ${refusal}`), ...valueOf(one.record, 0) }]),
+      ]);
+    return count;
+  };
+  return firstAccepted(client, [() => insert(parked.map(rowOf)), oneByOne]);
+}
+
+type ParkedRow = ReturnType<typeof rowOf>;
+
+function rowOf({ record, orderId, position, cause, reason }: ParkedRecord) {
+  return {
+    offset: record.offset,
+    orderId,
+    position,
+    type: storable(record.headers['ce_type'] ?? null, 200),
+    cause,
+    reason: storableText(reason, REASON_LENGTH_MAX),
+    key: storable(record.key, 500),
+    headers: JSON.stringify(record.headers),
+    loggedAt: storableTime(record.timestamp),
+    ...valueOf(record, PARKED_KEPT_BYTES_MAX),
+  };
+}
+
+const withoutHeaders = (parked: ParkedRecord, why: string): ParkedRow => ({
+  ...rowOf({ ...parked, record: { ...parked.record, headers: {}, key: null } }),
+  reason: `${storableText(parked.reason, REASON_LENGTH_MAX)}; ${why}`,
+});
+
+/** The beginning of a value, and what it is the beginning of. */
+function valueOf({ value }: KafkaRecord, bytesMax: number) {
+  const isCut = value !== null && value.length > bytesMax;
+  return {
+    value: value?.subarray(0, bytesMax) ?? null,
+    wholeBytes: isCut ? value.length : null,
+    wholeSha256: isCut ? hash('sha256', value, 'buffer') : null,
+  };
+}
+
+async function insertRows(
+  client: PoolClient,
+  topic: string,
+  partition: number,
+  rows: readonly ParkedRow[],
+): Promise<number> {
   const { rowCount } = await client.query({
     name: 'park-records',
     text: `insert into parked
-             (topic, partition, "offset", order_id, position, type, cause, reason, key, value, headers, logged_at)
-           select $1, $2, t."offset", t.order_id, t.position, t.type, t.cause, t.reason, t.key, t.value, t.headers, t.logged_at
+             (topic, partition, "offset", order_id, position, type, cause, reason, key, value, headers, logged_at,
+              whole_bytes, whole_sha256)
+           select $1, $2, t."offset", t.order_id, t.position, t.type, t.cause, t.reason, t.key, t.value, t.headers, t.logged_at,
+                  t.whole_bytes, t.whole_sha256
              from unnest($3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[],
-                         $10::bytea[], $11::json[], $12::timestamptz[])
+                         $10::bytea[], $11::json[], $12::timestamptz[], $13::bigint[], $14::bytea[])
                   with ordinality
-                  as t ("offset", order_id, position, type, cause, reason, key, value, headers, logged_at, n)
+                  as t ("offset", order_id, position, type, cause, reason, key, value, headers, logged_at, whole_bytes,
+                        whole_sha256, n)
             where t.cause <> 'foreign' or not exists (
                     select 1 from parked p
                      where p.topic = $1 and p.partition = $2 and p."offset" = t."offset" and p.cause = 'foreign'
-                       and p.logged_at = t.logged_at and p.value is not distinct from t.value)
+                       and p.logged_at = t.logged_at and p.value is not distinct from t.value
+                       and p.whole_sha256 is not distinct from t.whole_sha256)
             order by t.n`,
     values: [
       topic,
       partition,
-      parked.map(({ record }) => record.offset),
-      parked.map(({ orderId }) => orderId),
-      parked.map(({ position }) => position),
-      parked.map(({ record }) => storable(record.headers['ce_type'] ?? null, 200)),
-      parked.map(({ cause }) => cause),
-      parked.map(({ reason }) => storable(reason, 500)),
-      parked.map(({ record }) => storable(record.key, 500)),
-      parked.map(({ record }) => record.value),
-      parked.map(({ record }) => JSON.stringify(record.headers)),
-      parked.map(({ record }) => storableTime(record.timestamp)),
+      rows.map(({ offset }) => offset),
+      rows.map(({ orderId }) => orderId),
+      rows.map(({ position }) => position),
+      rows.map(({ type }) => type),
+      rows.map(({ cause }) => cause),
+      rows.map(({ reason }) => reason),
+      rows.map(({ key }) => key),
+      rows.map(({ value }) => value),
+      rows.map(({ headers }) => headers),
+      rows.map(({ loggedAt }) => loggedAt),
+      rows.map(({ wholeBytes }) => wholeBytes),
+      rows.map(({ wholeSha256 }) => wholeSha256),
     ],
   });
   return rowCount ?? 0;
@@ -106,7 +173,10 @@ export async function parkedKeys(
   return rows.map(({ partition, order_id: orderId }) => ({ partition, orderId }));
 }
 
-/** The first parked records of a key as they lay in the log, in its order, each with the id of its row. */
+/**
+ * The first parked records of a key as they lay in the log, in its order, each with the id of its row: so many at most, and no
+ * more of them than have 16 MiB before them.
+ */
 export async function firstParked(
   client: PoolClient,
   topic: string,
@@ -122,10 +192,14 @@ export async function firstParked(
     logged_at: Date;
   }>({
     name: 'first-parked',
-    text: `select id, "offset", key, value, headers, logged_at from parked
-            where topic = $1 and partition = $2 and (order_id = $3 or id = $4) and cause <> 'foreign' and settled_as is null
-            order by position limit $5`,
-    values: [topic, ...keyValues(key), recordsMax],
+    text: `select id, "offset", key, value, headers, logged_at
+             from (select *, sum(coalesce(octet_length(value), 0)) over first - coalesce(octet_length(value), 0) as before
+                     from parked
+                    where topic = $1 and partition = $2 and (order_id = $3 or id = $4) and cause <> 'foreign'
+                      and settled_as is null
+                   window first as (order by position) order by position limit $5) p
+            where before < $6 order by position`,
+    values: [topic, ...keyValues(key), recordsMax, REDRIVEN_BYTES_MAX],
   });
   return rows.map(({ id, offset, key, value, headers, logged_at: timestamp }) => {
     return { id, record: { offset, key, value, headers, timestamp } };
@@ -168,7 +242,7 @@ export async function keepParked(client: PoolClient, id: bigint, why: string, { 
     text: `with kept as (update parked set cause = 'unreadable', reason = $2 where id = $1)
            insert into parked_acts (parked_id, act, outcome, subject, reason, detail)
            values ($1, 'redrive', 'refused', $3, $4, $2)`,
-    values: [id, storable(why, 500), by, reason ?? null],
+    values: [id, storableText(why, REASON_LENGTH_MAX), by, reason ?? null],
   });
 }
 
@@ -186,10 +260,7 @@ export async function countParked(client: PoolClient, topic: string, key: Parked
 const keyValues = (key: ParkedKey) =>
   'orderId' in key ? [key.partition, key.orderId, null] : [key.partition, null, key.row];
 
-/** PostgreSQL stores no NUL, and a stranger may write anything. The whole of it stays in `headers` and `value`. */
-function storable(text: string | null, lengthMax: number): string | null {
-  return text?.slice(0, lengthMax).toWellFormed().replaceAll('\u0000', '\uFFFD') ?? null;
-}
+const storable = (text: string | null, lengthMax: number) => (text === null ? null : storableText(text, lengthMax));
 
 /** A producer may write any number as the time of a record, -1 for none. */
 function storableTime(time: Date): string {

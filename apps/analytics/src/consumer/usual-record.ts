@@ -10,7 +10,7 @@ type Headers = Pick<EventHeaders, 'ce_subject' | 'ce_type' | 'ce_time' | 'positi
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const INSTANT = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/;
-const DECIMAL = /^\d{1,19}$/;
+const DECIMAL = /^\d{1,18}$/;
 const VERSION = /^[1-9]\d{0,8}$/;
 const TYPE = /^[a-z0-9.-]{1,200}$/;
 /** Printable ASCII, which every identifier and text may hold. */

@@ -11,7 +11,16 @@ import {
   type RedriveParked,
 } from '@tandem/contracts/parked';
 import { Parked } from '@tandem/transports/rabbitmq/parked.controller';
-import { afterOutcomes, contentOf, parkedRows, readActs, recordAct } from '@tandem/transports/rabbitmq/parked-messages';
+import {
+  afterOutcomes,
+  contentOf,
+  contentStart,
+  parkedRows,
+  readActs,
+  recordAct,
+  STATE_IS,
+  type ContentStart,
+} from '@tandem/transports/rabbitmq/parked-messages';
 import type { Pool } from 'pg';
 import { drop, redrive } from '../consumer/redrive.ts';
 import type { ParkedKey } from '../consumer/parking.ts';
@@ -31,17 +40,17 @@ export class ParkedRecords extends Parked {
   }
 
   async list({ filter, limit, before }: ListParked): Promise<ListParkedReply> {
+    const { state = 'parked', source, orderId } = filter;
     const { rows } = await this.#pool.query<RecordRow>({
-      name: 'list-parked-records',
+      name: `list-${state}-records`,
       text: `select ${COLUMNS} from parked
-              where (case when $1::text = 'parked' then settled_as is null else settled_as = $1 end)
-                and ($2::text is null or topic = $2) and ($3::text is null or order_id = $3)
-                and ($4::bigint is null or id < $4)
-              order by id desc limit $5`,
+              where ${STATE_IS[state]}
+                and ($1::text is null or topic = $1) and ($2::text is null or order_id = $2)
+                and ($3::bigint is null or id < $3)
+              order by id desc limit $4`,
       values: [
-        filter.state ?? 'parked',
-        filter.source ?? null,
-        filter.orderId ?? null,
+        source ?? null,
+        orderId ?? null,
         before === undefined ? null : (parkedRowOf('analytics', before) ?? 0n),
         limit + 1,
       ],
@@ -50,16 +59,15 @@ export class ParkedRecords extends Parked {
   }
 
   async show(id: string): Promise<ParkedDetails | null> {
-    const row = await this.#read(id);
-    if (row === undefined) return null;
-    const { rows } = await this.#pool.query<{ value: Buffer | null; headers: Record<string, string> }>({
-      name: 'show-parked-record-content',
-      text: 'select value, headers from parked where id = $1',
-      values: [row.id],
+    const { rows } = await this.#pool.query<RecordRow & ContentStart & { headers: Record<string, string> }>({
+      name: 'show-parked-record',
+      text: `select ${COLUMNS}, headers, ${contentStart('value')} from parked where id = $1`,
+      values: [rowOf(id)],
     });
-    const [content] = rows;
+    const [row] = rows;
+    if (row === undefined) return null;
     const acts = await readActs(this.#pool, row.id);
-    return { ...messageOf(row), headers: content?.headers ?? {}, content: contentOf(content?.value ?? null), acts };
+    return { ...messageOf(row), headers: row.headers, content: contentOf(row), acts };
   }
 
   async redrive({ ids, by, reason }: RedriveParked): Promise<ParkedOutcome[]> {
@@ -108,16 +116,22 @@ export class ParkedRecords extends Parked {
 
   async #read(id: string): Promise<RecordRow | undefined> {
     const { rows } = await this.#pool.query<RecordRow>({
-      name: 'show-parked-record',
+      name: 'read-parked-record',
       text: `select ${COLUMNS} from parked where id = $1`,
-      values: [parkedRowOf('analytics', id) ?? 0n],
+      values: [rowOf(id)],
     });
     return rows[0];
   }
 }
 
-const COLUMNS = `id, topic, partition, "offset", order_id, type, cause, reason, headers ->> 'traceparent' as traceparent,
-                 parked_at, settled_as`;
+const rowOf = (id: string): bigint => parkedRowOf('analytics', id) ?? 0n;
+
+/**
+ * Without contents and headers, which may be large. The trace is searched for in the text of the headers: as JSON, PostgreSQL
+ * refuses to take anything out of headers of which any holds NUL.
+ */
+const COLUMNS = `id, topic, partition, "offset", order_id, type, cause, reason, parked_at, settled_as,
+                 substring(left(headers::text, 4096) from '"traceparent":"([ !#-\\[\\]-~]*)"') as traceparent`;
 
 interface RecordRow {
   id: bigint;

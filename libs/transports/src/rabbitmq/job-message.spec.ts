@@ -37,8 +37,8 @@ describe('the headers of a job', () => {
     );
   });
 
-  it('that make no sense count as a first attempt', () => {
-    expect(readAttempts({ 'x-attempt': 'many', 'x-first-failed-at': 7 })).toEqual({
+  it.each(['many', { toString: 1, valueOf: 1 }, -1])('that make no sense count as a first attempt: %j', (attempt) => {
+    expect(readAttempts({ 'x-attempt': attempt, 'x-first-failed-at': 7 })).toEqual({
       attempt: 1,
       firstFailedAt: undefined,
       lastFailure: undefined,

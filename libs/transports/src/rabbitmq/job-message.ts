@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { Options } from 'amqplib';
-import { MESSAGE_BYTES_MAX } from './wire.ts';
+import { MESSAGE_BYTES_MAX, readNumber } from './wire.ts';
 
 /** Work for one of several workers. */
 export interface Job {
@@ -58,7 +58,7 @@ export function readJob(content: Buffer): { kind: string; data: unknown } | unde
 }
 
 export function readAttempts(headers: Record<string, unknown> = {}): Attempts {
-  const attempt = Number(headers[ATTEMPT] ?? 1);
+  const attempt = readNumber(headers[ATTEMPT] ?? 1);
   const text = (value: unknown) => (typeof value === 'string' ? value : undefined);
   return {
     attempt: Number.isInteger(attempt) && attempt > 0 ? attempt : 1,

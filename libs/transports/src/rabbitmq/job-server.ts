@@ -10,6 +10,7 @@ import { headersAfter, readAttempts, readJob, waitAfter, type Attempts } from '.
 import { JobPublisher } from './job-publisher.ts';
 import { declareJobs, type JobTopology } from './job-topology.ts';
 import type { UnreadableMessage } from './rabbitmq-server.ts';
+import { readTraceparent } from './wire.ts';
 
 /** The transport of jobs: `@EventPattern<string>(kind, JOBS)` where an app has handlers for others as well. */
 export const JOBS = Symbol('jobs');
@@ -46,8 +47,7 @@ export class JobContext extends BaseRpcContext<[ConsumeMessage]> implements Atte
     this.firstFailedAt = attempts.firstFailedAt;
     this.lastFailure = attempts.lastFailure;
     this.signal = signal;
-    const traceparent: unknown = message.properties.headers?.['traceparent'];
-    this.traceparent = typeof traceparent === 'string' ? traceparent : undefined;
+    this.traceparent = readTraceparent(message.properties.headers?.['traceparent']);
   }
 
   get message(): ConsumeMessage {

@@ -1,6 +1,8 @@
 import { isUtf8 } from 'node:buffer';
+import { hash } from 'node:crypto';
 import {
   PARKED_CONTENT_BYTES_MAX,
+  PARKED_KEPT_BYTES_MAX,
   parkedIdOf,
   parkedRowOf,
   type DropParked,
@@ -14,23 +16,31 @@ import {
   type ParkedState,
   type RedriveParked,
 } from '@tandem/contracts/parked';
+import { storableText } from '@tandem/contracts/text';
+import { firstAccepted, transaction } from '@tandem/postgres/transaction';
 import { connect, type ChannelModel, type ConfirmChannel, type MessageProperties } from 'amqplib';
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import { within } from './connection.ts';
 import { OutcomeUnknownError, UnavailableError } from './errors.ts';
 import { Parked } from './parked.controller.ts';
 import type { UnreadableMessage } from './rabbitmq-server.ts';
-import { BATCH_CONTENT_TYPE, readRequest } from './wire.ts';
+import { BATCH_CONTENT_TYPE, readRequest, readTraceparent } from './wire.ts';
 
-/** A message to be parked, with what is known of its former tries. */
+/** A message to be parked, with what is known of its former tries, which may be anything that somebody wrote into headers. */
 export interface MessageToPark extends UnreadableMessage {
-  orderId?: string;
+  orderId?: string | undefined;
   /** What it asks for. */
-  type?: string;
-  attempts?: number;
-  firstFailedAt?: Date;
-  traceparent?: string;
+  type?: string | undefined;
+  attempts?: number | undefined;
+  firstFailedAt?: string | undefined;
+  traceparent?: unknown;
 }
+
+/**
+ * The table of a service, with the columns id, queue, reason, content, properties, order_id, type, attempts, first_failed_at,
+ * traceparent, parked_at, settled_as, settled_at, whole_bytes, whole_sha256.
+ */
+export type ParkedTable = 'parked' | 'parked_messages';
 
 /** A parked message as it goes back to its queue. */
 export interface Redrivable {
@@ -39,26 +49,27 @@ export interface Redrivable {
   headers: Record<string, unknown>;
 }
 
+type Redriving = Redrivable | { refused: string };
+
 export interface ParkedMessagesOptions {
   /** Of the database with the table and `parked_acts`. */
   pool: Pool;
   service: ParkedService;
-  /**
-   * Has the columns id, queue, reason, content, properties, order_id, type, attempts, first_failed_at, traceparent,
-   * parked_at, settled_as, settled_at.
-   */
-  table: 'parked' | 'parked_messages';
+  table: ParkedTable;
   /** `amqp://user:password@host:port`, for redriving. */
   url: string;
-  /** What goes back to the queue, or why nothing does. Requests without their callers unless set. */
-  toRedrivable?: (message: Pick<UnreadableMessage, 'content' | 'properties'>) => Redrivable | { refused: string };
+  /**
+   * What goes back to the queue, or why nothing does. Requests without their callers unless set. What it does by itself is
+   * done before the message is published, and again when that is repeated.
+   */
+  toRedrivable?: (message: Pick<UnreadableMessage, 'content' | 'properties'>) => Redriving | Promise<Redriving>;
 }
 
 /** Messages that were taken off their RabbitMQ queues and are kept as rows, with what was done with each. */
 export class ParkedMessages extends Parked {
   readonly #options: ParkedMessagesOptions;
   readonly #pool: Pool;
-  readonly #table: string;
+  readonly #table: ParkedTable;
 
   constructor(options: ParkedMessagesOptions) {
     super();
@@ -67,26 +78,9 @@ export class ParkedMessages extends Parked {
     this.#table = options.table;
   }
 
-  /** Keeps a message, before it is taken off its queue. */
+  /** Keeps a message, before it is taken off its queue. Fails only while the database is away, never because of the message. */
   async park(message: MessageToPark): Promise<void> {
-    const { queue, reason, content, properties, orderId, type, attempts, firstFailedAt, traceparent } = message;
-    await this.#pool.query({
-      name: 'park-message',
-      text: `insert into ${this.#table}
-               (queue, reason, content, properties, order_id, type, attempts, first_failed_at, traceparent)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-      values: [
-        queue,
-        storable(reason),
-        content,
-        JSON.stringify(properties),
-        orderId ?? null,
-        type ?? null,
-        attempts ?? null,
-        firstFailedAt ?? null,
-        traceparent ?? null,
-      ],
-    });
+    await transaction(this.#pool, (client) => insertParked(client, this.#table, message));
   }
 
   /** How many wait. */
@@ -99,17 +93,17 @@ export class ParkedMessages extends Parked {
   }
 
   async list({ filter, limit, before }: ListParked): Promise<ListParkedReply> {
+    const { state = 'parked', source, orderId } = filter;
     const { rows } = await this.#pool.query<MessageRow>({
-      name: 'list-parked-messages',
+      name: `list-${state}-messages`,
       text: `select ${COLUMNS} from ${this.#table}
-              where (case when $1::text = 'parked' then settled_as is null else settled_as = $1 end)
-                and ($2::text is null or queue = $2) and ($3::text is null or order_id = $3)
-                and ($4::bigint is null or id < $4)
-              order by id desc limit $5`,
+              where ${STATE_IS[state]}
+                and ($1::text is null or queue = $1) and ($2::text is null or order_id = $2)
+                and ($3::bigint is null or id < $3)
+              order by id desc limit $4`,
       values: [
-        filter.state ?? 'parked',
-        filter.source ?? null,
-        filter.orderId ?? null,
+        source ?? null,
+        orderId ?? null,
         before === undefined ? null : (parkedRowOf(this.#options.service, before) ?? 0n),
         limit + 1,
       ],
@@ -118,13 +112,18 @@ export class ParkedMessages extends Parked {
   }
 
   async show(id: string): Promise<ParkedDetails | null> {
-    const row = await this.#read(id);
+    const { rows } = await this.#pool.query<MessageRow & ContentStart & { properties: MessageProperties }>({
+      name: 'show-parked-message',
+      text: `select ${COLUMNS}, properties, ${contentStart('content')} from ${this.#table} where id = $1`,
+      values: [this.#row(id)],
+    });
+    const [row] = rows;
     if (row === undefined) return null;
     const headers = Object.fromEntries(
       Object.entries(row.properties).filter(([, value]) => value !== undefined && value !== null),
     );
     const acts = await readActs(this.#pool, row.id);
-    return { ...this.#message(row), headers, content: contentOf(row.content), acts };
+    return { ...this.#message(row), headers, content: contentOf(row), acts };
   }
 
   async redrive({ ids, by, reason }: RedriveParked): Promise<ParkedOutcome[]> {
@@ -137,8 +136,8 @@ export class ParkedMessages extends Parked {
         if (found === undefined) outcomes.set(id, { id, outcome: 'not_found' });
         else if (found.settled_as !== null) outcomes.set(id, { id, outcome: 'settled', state: found.settled_as });
         else {
-          const { content, properties, queue } = found;
-          const message = (this.#options.toRedrivable ?? redrivableRequest)({ content, properties });
+          const { queue } = found;
+          const message = await this.#redrivable(found.id);
           if ('refused' in message) {
             await recordAct(this.#pool, found.id, { act: 'redrive', by, reason, detail: message.refused });
             outcomes.set(id, { id, outcome: 'refused', detail: message.refused });
@@ -174,7 +173,7 @@ export class ParkedMessages extends Parked {
              )
              insert into parked_acts (parked_id, act, outcome, subject, reason)
              select id, 'drop', 'done', $2, $3 from settled`,
-      values: [parkedRowOf(this.#options.service, id) ?? 0n, by, reason],
+      values: [this.#row(id), by, reason],
     });
     if (rowCount === 1) return { id, outcome: 'done' };
     const row = await this.#read(id);
@@ -196,11 +195,33 @@ export class ParkedMessages extends Parked {
 
   async #read(id: string): Promise<MessageRow | undefined> {
     const { rows } = await this.#pool.query<MessageRow>({
-      name: 'show-parked-message',
+      name: 'read-parked-message',
       text: `select ${COLUMNS} from ${this.#table} where id = $1`,
-      values: [parkedRowOf(this.#options.service, id) ?? 0n],
+      values: [this.#row(id)],
     });
     return rows[0];
+  }
+
+  async #redrivable(row: bigint): Promise<Redriving> {
+    const { rows } = await this.#pool.query<{
+      content: Buffer | null;
+      kept: number;
+      whole: bigint;
+      properties: MessageProperties;
+    }>({
+      name: 'read-whole-parked-message',
+      text: `select case when whole_bytes is null then content end as content, octet_length(content) as kept,
+                    whole_bytes as whole, properties
+               from ${this.#table} where id = $1`,
+      values: [row],
+    });
+    const { content, kept, whole, properties } = rows[0] as (typeof rows)[0];
+    if (content === null) return { refused: `only the first ${kept} of its ${whole} bytes were kept` };
+    return (this.#options.toRedrivable ?? redrivableRequest)({ content, properties });
+  }
+
+  #row(id: string): bigint {
+    return parkedRowOf(this.#options.service, id) ?? 0n;
   }
 
   #message(row: MessageRow): ParkedMessage {
@@ -222,13 +243,72 @@ export class ParkedMessages extends Parked {
 }
 
 /**
+ * Writes the row of a parked message in the transaction of the caller, which goes on. No message makes it fail: what has no
+ * place in a column is left out, and a large content is cut. If the database refuses the rest, the headers are not kept, and
+ * at last nothing but where the message came from and why it is here.
+ */
+export async function insertParked(client: PoolClient, table: ParkedTable, message: MessageToPark): Promise<void> {
+  const { content, properties } = message;
+  const insert = (why: string, kept: Buffer, headers: object, about: Partial<MessageToPark>) => {
+    const isCut = kept.length < content.length;
+    return client.query({
+      name: 'park-message',
+      text: `insert into ${table}
+               (queue, reason, content, properties, order_id, type, attempts, first_failed_at, traceparent,
+                whole_bytes, whole_sha256)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+      values: [
+        message.queue,
+        why,
+        kept,
+        JSON.stringify(headers),
+        storableOrNull(about.orderId),
+        storableOrNull(about.type),
+        storableCount(about.attempts),
+        storableTime(about.firstFailedAt),
+        readTraceparent(about.traceparent) ?? null,
+        isCut ? content.length : null,
+        isCut ? hash('sha256', content, 'buffer') : null,
+      ],
+    });
+  };
+  const reason = storableText(message.reason, REASON_LENGTH_MAX);
+  const start = content.subarray(0, PARKED_KEPT_BYTES_MAX);
+  await firstAccepted(client, [
+    () => insert(reason, start, properties, message),
+    (refusal) => insert(`${reason}; its headers were not kept: ${refusal}`, start, {}, {}),
+    (refusal) => insert(`${reason}; nothing of it was kept: ${refusal}`, Buffer.alloc(0), {}, {}),
+  ]);
+}
+
+const REASON_LENGTH_MAX = 500;
+const ABOUT_LENGTH_MAX = 200;
+const INTEGER_MAX = 2_147_483_647;
+const EARLIEST_MS = Date.parse('0001-01-01T00:00:00.000Z');
+const LATEST_MS = Date.parse('9999-12-31T23:59:59.999Z');
+
+function storableOrNull(text: string | undefined): string | null {
+  return text === undefined ? null : storableText(text, ABOUT_LENGTH_MAX);
+}
+
+function storableCount(count: number | undefined): number | null {
+  return Number.isInteger(count) && (count as number) > 0 ? Math.min(count as number, INTEGER_MAX) : null;
+}
+
+/** PostgreSQL has no year 0, and JavaScript writes one past 9999 in a way of its own. */
+function storableTime(time: string | undefined): string | null {
+  const ms = Date.parse(time ?? '');
+  return ms >= EARLIEST_MS && ms <= LATEST_MS ? new Date(ms).toISOString() : null;
+}
+
+/**
  * The request again, as an event: whoever asked has stopped waiting. What could not be read before is refused, unless its
  * reader has been mended since.
  */
 export function redrivableRequest({
   content,
   properties,
-}: Pick<UnreadableMessage, 'content' | 'properties'>): Redrivable | { refused: string } {
+}: Pick<UnreadableMessage, 'content' | 'properties'>): Redriving {
   let reason = '';
   // What was parked may be one item of a batch, which stands alone now.
   for (const contentType of new Set([properties.contentType as unknown, 'application/json'])) {
@@ -251,13 +331,40 @@ export function afterOutcomes(before: ReadonlyMap<string, ParkedOutcome>, cause:
   return acted ? new OutcomeUnknownError('Some were redriven before it failed', { cause }) : cause;
 }
 
-/** What is shown of a message's content. */
-export function contentOf(content: Buffer | null): ParkedDetails['content'] {
-  if (content === null) return null;
-  const encoding = isUtf8(content) ? 'utf-8' : 'base64';
-  const text = content.subarray(0, PARKED_CONTENT_BYTES_MAX).toString(encoding);
-  return { bytes: content.length, encoding, text };
+/** The beginning of a content, as much as is shown of it, and what it is the beginning of. */
+export interface ContentStart {
+  start: Buffer | null;
+  kept: number | null;
+  whole: bigint | null;
+  sha256: string | null;
 }
+
+/** The columns of a `ContentStart`. */
+export const contentStart = (column: string): string =>
+  `substring(${column} from 1 for ${PARKED_CONTENT_BYTES_MAX}) as start, octet_length(${column}) as kept,
+   whole_bytes as whole, encode(whole_sha256, 'hex') as sha256`;
+
+/** What is shown of a message's content. */
+export function contentOf({ start, kept, whole, sha256 }: ContentStart): ParkedDetails['content'] {
+  if (start === null || kept === null) return null;
+  const bytes = Number(whole ?? kept);
+  // A character may be cut in two where the beginning ends, which takes four bytes at most.
+  const ends = start.length < bytes ? [0, 1, 2, 3] : [0];
+  const text = ends.map((cut) => start.subarray(0, start.length - cut)).find(isUtf8);
+  return {
+    bytes,
+    encoding: text === undefined ? 'base64' : 'utf-8',
+    text: text?.toString('utf-8') ?? start.toString('base64'),
+    ...(sha256 !== null && { keptBytes: kept, sha256 }),
+  };
+}
+
+/** What a state is in a table of parked messages: written out, so that the index of those that wait is used. */
+export const STATE_IS = {
+  parked: 'settled_as is null',
+  redriven: "settled_as = 'redriven'",
+  dropped: "settled_as = 'dropped'",
+} as const satisfies Record<ParkedState, string>;
 
 /** What was done with a parked message, oldest first. */
 export async function readActs(pool: Pool, row: bigint): Promise<ParkedAct[]> {
@@ -292,7 +399,7 @@ export async function recordAct(
   await pool.query({
     name: 'record-refused-act',
     text: `insert into parked_acts (parked_id, act, outcome, subject, reason, detail) values ($1, $2, 'refused', $3, $4, $5)`,
-    values: [row, act, by, reason ?? null, storable(detail)],
+    values: [row, act, by, reason ?? null, storableText(detail, REASON_LENGTH_MAX)],
   });
 }
 
@@ -302,18 +409,13 @@ export function parkedRows(service: ParkedService, ids: readonly string[]): [str
   return rows.sort(([, one = 0n], [, other = 0n]) => (one < other ? -1 : one > other ? 1 : 0));
 }
 
-/** PostgreSQL stores no NUL, and a reason may quote what somebody wrote. */
-const storable = (text: string): string => text.slice(0, 500).toWellFormed().replaceAll('\u0000', '\uFFFD');
-
-const COLUMNS = `id, queue, reason, content, properties, order_id, type, attempts, first_failed_at, traceparent, parked_at,
-                 settled_as`;
+/** Without contents and headers, which may be large. */
+const COLUMNS = 'id, queue, reason, order_id, type, attempts, first_failed_at, traceparent, parked_at, settled_as';
 
 interface MessageRow {
   id: bigint;
   queue: string;
   reason: string;
-  content: Buffer;
-  properties: MessageProperties;
   order_id: string | null;
   type: string | null;
   attempts: number | null;

@@ -16,6 +16,23 @@ const single = (body: unknown, properties: object = {}) => ({
 const batch = (items: unknown) => single({ items }, { contentType: BATCH_CONTENT_TYPE });
 
 describe('reading a request', () => {
+  test.each(['00-\u0000', 'x'.repeat(65), '', 7, { toString: 1, valueOf: 1 }])(
+    'takes %j for no trace',
+    (traceparent) => {
+      const item = { id: 'a', pattern: 'order.get', traceparent };
+      const batch = { ...single({ items: [item] }), properties: { contentType: BATCH_CONTENT_TYPE } };
+      for (const message of [batch, single({ pattern: 'order.get' }, { headers: { traceparent } })])
+        expect(readRequest(message)).toMatchObject({ items: [{ traceparent: undefined }] });
+    },
+  );
+
+  test.each(['soon', { toString: 1, valueOf: 1 }, []])('does not read a message whose deadline is %j', (deadline) => {
+    const headers = { 'x-deadline-ms': deadline };
+    expect(readRequest(single({ pattern: 'order.get' }, { headers }))).toEqual({
+      unreadable: 'x-deadline-ms is no number',
+    });
+  });
+
   test('takes the deadline and the trace of a single message from its headers', () => {
     const headers = { 'x-deadline-ms': 250, traceparent: '00-aa-bb-01' };
     expect(readRequest(single({ pattern: 'order.get', data: { n: 1 }, id: 'a' }, { headers }))).toEqual({

@@ -13,6 +13,9 @@ export const MESSAGE_BYTES_MAX = 1_048_576;
 /** Ids are echoed in answers and kept in maps, so they have a limit. */
 const ID_LENGTH_MAX = 128;
 
+/** What a W3C trace context is made of, as long as an event may carry it on. */
+const TRACEPARENT = /^[ -~]{1,64}$/;
+
 /** One request, out of a message of its own or out of a batch. */
 export interface RequestItem {
   id: string;
@@ -73,7 +76,7 @@ function readItem(item: unknown): RequestItem | BadItem {
     pattern: patternText(pattern),
     data,
     deadlineMs,
-    traceparent: typeof traceparent === 'string' ? traceparent : undefined,
+    traceparent: readTraceparent(traceparent),
   };
 }
 
@@ -82,9 +85,8 @@ function readSingle(body: Record<string, unknown>, { properties }: ReadableMessa
   if (!isPattern(pattern)) return { unreadable: 'no pattern' };
   const headers = properties.headers ?? {};
   const deadline = headers['x-deadline-ms'];
-  const deadlineMs = deadline === undefined ? undefined : Number(deadline);
+  const deadlineMs = deadline === undefined ? undefined : readNumber(deadline);
   if (deadlineMs !== undefined && !isDuration(deadlineMs)) return { unreadable: 'x-deadline-ms is no number' };
-  const traceparent = headers['traceparent'];
   return {
     items: [
       {
@@ -93,7 +95,7 @@ function readSingle(body: Record<string, unknown>, { properties }: ReadableMessa
         pattern: patternText(pattern),
         data,
         deadlineMs,
-        traceparent: typeof traceparent === 'string' ? traceparent : undefined,
+        traceparent: readTraceparent(headers['traceparent']),
       },
     ],
   };
@@ -175,6 +177,16 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 function readId(id: unknown): string | undefined {
   if (typeof id === 'string' && id.length > 0 && id.length <= ID_LENGTH_MAX) return id;
   return typeof id === 'number' ? String(id) : undefined;
+}
+
+/** The trace that a header or an item names; undefined for what could not be stored, or would make an event unreadable. */
+export function readTraceparent(value: unknown): string | undefined {
+  return typeof value === 'string' && TRACEPARENT.test(value) ? value : undefined;
+}
+
+/** A number as a header may hold it; NaN for anything else. Of an object, `Number` throws when it cannot be converted. */
+export function readNumber(value: unknown): number {
+  return typeof value === 'number' || typeof value === 'string' ? Number(value) : NaN;
 }
 
 /** Nest allows an object as a pattern. */
