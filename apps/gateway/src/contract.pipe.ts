@@ -1,10 +1,7 @@
 import { type ArgumentMetadata, type PipeTransform } from '@nestjs/common';
 import type { z } from 'zod';
 import { issueText } from './issue-text.ts';
-import { invalidRequest, type RequestError } from './problem.ts';
-
-/** A caller learns enough from the first of them. */
-const ERRORS_MAX = 50;
+import { ERRORS_MAX, invalidRequest, type RequestError } from './problem.ts';
 
 /**
  * Holds body, query and path to the schema given with `@Body({ schema })`, `@Query({ schema })`, `@Param(name, { schema })`

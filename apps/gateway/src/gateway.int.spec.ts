@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { connect as connectTcp, createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, connect as connectTcp, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { LagReply, RevenueReply, SummaryReply } from '@tandem/contracts/analytics-queries';
 import { CancelOrderMessage, CommandReply, PlaceOrderMessage } from '@tandem/contracts/order-commands';
@@ -542,6 +542,134 @@ describe('parked messages', () => {
     expect(await act('drop', { reason: 'x' })).toMatchObject({ status: 409, code: 'parked_settled' });
     expect(await act('drop', {})).toMatchObject({ status: 400, errors: [{ pointer: '/reason' }] });
   });
+});
+
+describe('one connection', () => {
+  /** What a client sends without waiting for answers, and all that comes back. */
+  function pipelining(...requests: string[]) {
+    const { port } = gateway.app.getHttpServer().address() as AddressInfo;
+    const socket = connectTcp(port, '127.0.0.1', () => socket.write(requests.join('')));
+    const got = { text: '', closed: false };
+    socket.on('data', (data) => (got.text += data.toString('latin1')));
+    socket.on('error', () => undefined);
+    socket.on('close', () => (got.closed = true));
+    const statuses = () => [...got.text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
+    return { socket, got, statuses };
+  }
+  const request = (method: string, path: string, content = '') =>
+    `${method} ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${content.length}\r\n\r\n${content}`;
+  const placing = (reference: string) => request('POST', '/v1/orders', JSON.stringify({ ...body, reference }));
+
+  /** Answers placements when it is told to, in turn; gives the references that were asked for. */
+  function heldPlacements() {
+    const asked: string[] = [];
+    const releases: (() => void)[] = [];
+    answer(ORDER_COMMANDS.place, async (data) => {
+      const { reference } = PlaceOrderMessage.parse(data).body;
+      asked.push(reference ?? '');
+      await new Promise<void>((resolve) => releases.push(resolve));
+      return CommandReply.parse({
+        outcome: 'accepted',
+        order: order({ reference } as Partial<Order>),
+        replayed: false,
+      });
+    });
+    return { asked, release: () => releases.shift()?.() };
+  }
+
+  it.each([
+    ['garbage', 'NOT HTTP\r\n\r\n', 400],
+    ['a method that nobody knows', 'BREW / HTTP/1.1\r\nhost: x\r\n\r\n', 501],
+    ['headers that are too large', `GET / HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`, 431],
+    ['CONNECT', 'CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n', 501],
+    ['a path that cannot be decoded', 'GET /v1/orders/%zz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n', 400],
+  ])('answers an order before %s that came after it', async (_what, bad, status) => {
+    const { asked, release } = heldPlacements();
+    const { got, statuses, socket } = pipelining(placing('a'), bad);
+    await until('the order is under way', () => asked.length === 1);
+    socket.write(bad);
+    await fetch(`${url}/health/live`);
+    expect(got).toEqual({ text: '', closed: false });
+    release();
+    await until('the connection is closed', () => got.closed);
+    expect(statuses()).toEqual([201, status]);
+    expect(got.text).toMatch(/HTTP\/1\.1 201 .*"reference":"a".*HTTP\/1\.1 \d{3} .*application\/problem\+json/s);
+  });
+
+  it('runs one after the other what changes something', async () => {
+    answer(ORDER_QUERIES.get, () => GetOrderReply.parse({ order: order() }));
+    const { asked, release } = heldPlacements();
+    const { statuses, socket } = pipelining(placing('a'), placing('b'), request('GET', `/v1/orders/${ORDER_ID}`));
+    await until('the first is under way', () => asked.length === 1);
+    // Whatever else was sent is there, too, by the time that a later request of another connection has been answered.
+    await fetch(`${url}/v1/orders/${ORDER_ID}`);
+    expect(asked).toEqual(['a']);
+    expect(statuses()).toEqual([]);
+    release();
+    await until('the second is under way', () => asked.length === 2);
+    expect(statuses()).toEqual([201]);
+    release();
+    await until('all are answered', () => statuses().length === 3);
+    expect([asked, statuses()]).toEqual([
+      ['a', 'b'],
+      [201, 201, 200],
+    ]);
+    socket.destroy();
+  });
+
+  it('runs nothing more of a client that has gone', async () => {
+    const { asked, release } = heldPlacements();
+    const { socket, got } = pipelining(placing('a'), placing('b'));
+    await until('the first is under way', () => asked.length === 1);
+    socket.resetAndDestroy();
+    await until('the connection is closed', () => got.closed);
+    release();
+    await fetch(`${url}/health/live`);
+    expect(asked).toEqual(['a']);
+  });
+
+  it('answers two hundred requests that were sent at once, bodies and all, in their order', async () => {
+    answer(ORDER_COMMANDS.place, (data) => {
+      const { reference } = PlaceOrderMessage.parse(data).body;
+      return CommandReply.parse({
+        outcome: 'accepted',
+        order: order({ reference } as Partial<Order>),
+        replayed: false,
+      });
+    });
+    const { got, statuses, socket } = pipelining(...Array.from({ length: 200 }, (_, n) => placing(`r-${n}`)));
+    await until('all are answered', () => statuses().length === 200, 60_000);
+    const references = [...got.text.matchAll(/"reference":"r-(\d+)"/g)].map(([, n]) => Number(n));
+    expect(references).toEqual([...references.keys()]);
+    expect(new Set(statuses())).toEqual(new Set([201]));
+    socket.destroy();
+  }, 70_000);
+
+  it('is held back while it takes nothing, and goes on when it does', async () => {
+    const page = Array.from({ length: 100 }, () => order({ metadata: { text: 'x'.repeat(4_000) } } as Partial<Order>));
+    let asked = 0;
+    answer(ORDER_QUERIES.list, () => {
+      asked += 1;
+      return { orders: page, more: false };
+    });
+    const { socket, got } = pipelining(...Array<string>(100).fill(request('GET', '/v1/orders?limit=100')));
+    socket.removeAllListeners('data').pause();
+    let before = -1;
+    await until('nothing more is asked', async () => {
+      await pause(500);
+      const same = asked > 0 && asked === before;
+      before = asked;
+      return same;
+    });
+    // What the system keeps on the way is some megabytes, which are tens of these answers.
+    expect(asked).toBeLessThan(75);
+    let bytes = 0;
+    socket.on('data', (data) => (bytes += data.length)).resume();
+    const length = JSON.stringify({ data: page, nextCursor: null }).length;
+    await until('all are answered', () => bytes > 100 * length, 60_000);
+    expect([asked, got.closed]).toEqual([100, false]);
+    socket.destroy();
+  }, 70_000);
 });
 
 describe('a stop', () => {

@@ -173,17 +173,218 @@ describe('problems', () => {
   });
 });
 
-describe('what is not HTTP', () => {
-  /** Sends bytes and gives all that comes back until the server hangs up. */
-  const talk = (bytes: string) =>
-    new Promise<string>((resolve, reject) => {
-      const socket = connect(port, '127.0.0.1', () => socket.write(bytes));
-      let answer = '';
-      socket.setTimeout(8_000, () => socket.destroy(new Error('The server did not hang up')));
-      socket.on('data', (data) => (answer += data.toString()));
-      socket.on('error', reject);
-      socket.on('close', () => resolve(answer));
+/** Sends bytes and gives all that comes back until the server hangs up. */
+const talk = (bytes: string | Buffer, { half = false } = {}) =>
+  new Promise<string>((resolve, reject) => {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }, () =>
+      half ? socket.end(bytes, 'latin1') : socket.write(bytes, 'latin1'),
+    );
+    let answer = '';
+    socket.setTimeout(8_000, () => socket.destroy(new Error('The server did not hang up')));
+    socket.on('data', (data) => (answer += data.toString('latin1')));
+    socket.on('end', () => socket.end());
+    socket.on('error', reject);
+    socket.on('close', () => resolve(answer));
+  });
+
+interface Raw {
+  status: number;
+  headers: Record<string, string>;
+  body: string;
+}
+/** The answers in what came back, each as long as its Content-Length says. */
+function answersIn(text: string): Raw[] {
+  const answers: Raw[] = [];
+  let rest = text;
+  while (rest !== '') {
+    const end = rest.indexOf('\r\n\r\n');
+    const [line = '', ...fields] = rest.slice(0, end).split('\r\n');
+    const headers = Object.fromEntries(
+      fields.map((field) => [
+        field.slice(0, field.indexOf(':')).toLowerCase(),
+        field.slice(field.indexOf(':') + 1).trim(),
+      ]),
+    );
+    const length = Number(headers['content-length'] ?? 0);
+    answers.push({ status: Number(line.split(' ')[1]), headers, body: rest.slice(end + 4, end + 4 + length) });
+    rest = rest.slice(end + 4 + length);
+  }
+  return answers;
+}
+async function onlyAnswer(bytes: string | Buffer, options?: { half: boolean }): Promise<Raw> {
+  const answers = answersIn(await talk(bytes, options));
+  expect(answers).toHaveLength(1);
+  return answers[0] as Raw;
+}
+const head = (first: string, ...fields: string[]) => `${[first, ...fields, 'connection: close'].join('\r\n')}\r\n\r\n`;
+
+describe('what HTTP leaves no choice about', () => {
+  const host = 'host: x';
+  const type = 'content-type: application/json';
+  it.each<[string, string, number, string]>([
+    ['a method that nobody knows', head('BREW /v1/orders HTTP/1.1', host), 501, 'not_implemented'],
+    ['a method of small letters', head('get /v1/orders HTTP/1.1', host), 501, 'not_implemented'],
+    ['a method of WebDAV', head('PROPFIND /v1/orders HTTP/1.1', host), 501, 'not_implemented'],
+    ['a method of WebDAV where nothing is', head('PROPFIND /nothing HTTP/1.1', host), 501, 'not_implemented'],
+    ['CONNECT', head('CONNECT x:443 HTTP/1.1', host), 501, 'not_implemented'],
+    ['TRACE', head('TRACE /v1/orders HTTP/1.1', host), 405, 'method_not_allowed'],
+    [
+      'PUT of what is not JSON',
+      `${head('PUT /v1/orders HTTP/1.1', host, type, 'content-length: 3')}{,}`,
+      405,
+      'method_not_allowed',
+    ],
+    [
+      'PUT of a type not read here',
+      `${head('PUT /v1/orders HTTP/1.1', host, 'content-type: a/b', 'content-length: 1')}x`,
+      405,
+      'method_not_allowed',
+    ],
+    [
+      'PATCH of a body that is announced too large',
+      head('PATCH /v1/orders HTTP/1.1', host, type, 'content-length: 99999999'),
+      405,
+      'method_not_allowed',
+    ],
+    [
+      'POST of what is not JSON where nothing is',
+      `${head('POST /v1/nothing HTTP/1.1', host, type, 'content-length: 3')}{,}`,
+      404,
+      'route_not_found',
+    ],
+    ['a method for all of the server that is not OPTIONS', head('GET * HTTP/1.1', host), 404, 'route_not_found'],
+    [
+      'a URL of 8,001 characters',
+      head(`GET /v1/orders?customer=${'x'.repeat(7_981)} HTTP/1.1`, host),
+      414,
+      'uri_too_long',
+    ],
+    ['a URL of 20 KiB', head(`GET /v1/orders?customer=${'x'.repeat(20_000)} HTTP/1.1`, host), 414, 'uri_too_long'],
+    ['headers of 20 KiB', head('GET /v1/orders HTTP/1.1', host, `x: ${'y'.repeat(20_000)}`), 431, 'headers_too_large'],
+    [
+      '201 headers',
+      head('GET /v1/orders HTTP/1.1', host, ...Array.from({ length: 199 }, (_, n) => `x-${n}: 1`)),
+      431,
+      'headers_too_large',
+    ],
+    [
+      '3,000 headers',
+      head('GET /v1/orders HTTP/1.1', host, ...Array<string>(3_000).fill('x: 1')),
+      431,
+      'headers_too_large',
+    ],
+    ['two hosts', head('GET /v1/orders HTTP/1.1', host, host), 400, 'malformed_request'],
+    ['two hosts in HTTP/1.0', head('GET /v1/orders HTTP/1.0', host, 'Host: y'), 400, 'malformed_request'],
+    ['no host', head('GET /v1/orders HTTP/1.1'), 400, 'malformed_request'],
+    ['a host of two words', head('GET /v1/orders HTTP/1.1', 'host: a b'), 400, 'malformed_request'],
+    ['a list of hosts', head('GET /v1/orders HTTP/1.1', 'host: a, b'), 400, 'malformed_request'],
+    ['a host with a path', head('GET /v1/orders HTTP/1.1', 'host: a/b'), 400, 'malformed_request'],
+    ['a host with a port that is none', head('GET /v1/orders HTTP/1.1', 'host: a:b'), 400, 'malformed_request'],
+    ['a host with a user', head('GET /v1/orders HTTP/1.1', 'host: u@a'), 400, 'malformed_request'],
+    [
+      'an expectation that nobody knows',
+      head('POST /v1/orders HTTP/1.1', host, 'expect: miracles'),
+      417,
+      'expectation_failed',
+    ],
+    ['HTTP/2 without having agreed on it', head('GET /v1/orders HTTP/2.0', host), 505, 'http_version_not_supported'],
+    ['HTTP/3', head('GET /v1/orders HTTP/3.0', host), 505, 'http_version_not_supported'],
+    [
+      'Transfer-Encoding: gzip, chunked',
+      `${head('POST /v1/orders HTTP/1.1', host, type, 'transfer-encoding: gzip, chunked')}0\r\n\r\n`,
+      501,
+      'not_implemented',
+    ],
+    [
+      'Transfer-Encoding: gzip',
+      head('POST /v1/orders HTTP/1.1', host, type, 'transfer-encoding: gzip'),
+      400,
+      'malformed_request',
+    ],
+    [
+      'Transfer-Encoding in HTTP/1.0',
+      `${head('POST /v1/orders HTTP/1.0', host, type, 'transfer-encoding: chunked')}0\r\n\r\n`,
+      400,
+      'malformed_request',
+    ],
+    [
+      'Transfer-Encoding: gzip, chunked in HTTP/1.0',
+      `${head('POST /v1/orders HTTP/1.0', host, type, 'transfer-encoding: gzip, chunked')}0\r\n\r\n`,
+      400,
+      'malformed_request',
+    ],
+    [
+      'two lengths',
+      `${head('POST /v1/orders HTTP/1.1', host, type, 'content-length: 2', 'content-length: 3')}{} `,
+      400,
+      'malformed_request',
+    ],
+    [
+      'a length and a coding',
+      `${head('POST /v1/orders HTTP/1.1', host, type, 'content-length: 2', 'transfer-encoding: chunked')}0\r\n\r\n`,
+      400,
+      'malformed_request',
+    ],
+    ['a fragment in the URL', head('GET /v1/orders#x HTTP/1.1', host), 400, 'malformed_request'],
+    ['octets in the URL', head('GET /v1/orders?customer=\xff HTTP/1.1', host), 400, 'malformed_request'],
+    ['a parameter that is not UTF-8', head('GET /v1/orders?customer=%FF HTTP/1.1', host), 400, 'invalid_request'],
+    ['a parameter that is cut short', head('GET /v1/orders?customer=%E2%82 HTTP/1.1', host), 400, 'invalid_request'],
+    ['a parameter with half an escape', head('GET /v1/orders?customer=%4 HTTP/1.1', host), 400, 'invalid_request'],
+    ['the name of a parameter that is not UTF-8', head('GET /v1/orders?%FF=1 HTTP/1.1', host), 400, 'invalid_request'],
+    ['a URL with scheme and host', head('GET http://x:80/v1/nothing?x=1 HTTP/1.1', host), 404, 'route_not_found'],
+    [
+      'a URL with scheme and host, and another method',
+      head('PUT http://x/v1/orders HTTP/1.1', host),
+      405,
+      'method_not_allowed',
+    ],
+  ])('%s', async (_what, bytes, status, code) => {
+    const answer = await onlyAnswer(bytes);
+    expect(answer).toMatchObject({
+      status,
+      headers: { 'content-type': expect.stringMatching('^application/problem.json'), 'x-frame-options': 'DENY' },
     });
+    const problem = Problem.parse(JSON.parse(answer.body));
+    expect(problem).toMatchObject({ status, code, requestId: answer.headers['x-request-id'] });
+    if (status === 405) expect(answer.headers['allow']).toBe('GET, HEAD, POST');
+  });
+
+  it.each(['x', 'x:80', 'a.example', '127.0.0.1:3000', '[::1]', '[::1]:3000', '%41', ''])(
+    'takes the host %j',
+    async (name) => {
+      expect((await onlyAnswer(head('GET /health/live HTTP/1.1', `host: ${name}`))).status).toBe(200);
+    },
+  );
+
+  it('takes HTTP/1.0 without a host, and a URL with one', async () => {
+    expect((await onlyAnswer(head('GET /health/live HTTP/1.0'))).status).toBe(200);
+    expect((await onlyAnswer(head('GET http://x/health/live HTTP/1.1', 'host: y'))).status).toBe(200);
+    expect((await onlyAnswer(head('GET http://x?a=b HTTP/1.1', 'host: y'))).status).toBe(302);
+  });
+
+  it('says for OPTIONS * which methods it knows', async () => {
+    const { status, headers } = await onlyAnswer(head('OPTIONS * HTTP/1.1', 'host: x'));
+    expect([status, headers['allow']]).toEqual([204, expect.stringContaining('POST')]);
+  });
+
+  it('answers an error about HEAD without a body', async () => {
+    const text = await talk(head('HEAD /v1/nothing HTTP/1.1', 'host: x'));
+    expect(text).toMatch(/^HTTP\/1\.1 404 /);
+    expect(text.endsWith('\r\n\r\n')).toBe(true);
+  });
+
+  it('answers a connection that has been closed on one side', async () => {
+    const answer = await onlyAnswer('GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n', { half: true });
+    expect(answer.status).toBe(200);
+    const cut = await onlyAnswer(
+      'POST /v1/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{',
+      { half: true },
+    );
+    expect(Problem.parse(JSON.parse(cut.body)).code).toBe('malformed_request');
+  });
+});
+
+describe('what is not HTTP', () => {
   const bodyOf = (answer: string): unknown => JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')));
 
   it('is answered with a problem document', async () => {

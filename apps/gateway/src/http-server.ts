@@ -1,11 +1,11 @@
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
+import type { IncomingMessage } from 'node:http';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from './config.ts';
+import { answerBadHttp, answerEverything, inTurn } from './connections.ts';
 import { readJsonBodies } from './json-body.ts';
-import { ProblemError, type ProblemCode, retryAfter } from './problem.ts';
-import { type MethodsOf, sendProblem, toProblemError } from './problem.filter.ts';
+import { invalidRequest, ProblemError, retryAfter } from './problem.ts';
+import { type MethodsOf, notFound, sendProblem, toProblemError } from './problem.filter.ts';
 import { requestIdOf } from './trace.ts';
 
 /** Fixed, because working them out per request halves the rate. Answers are data: nothing may frame, run or keep them. */
@@ -47,7 +47,12 @@ export function httpServer(config: Config, isFull: () => boolean): { adapter: Fa
       // Node looks for connections past their limits twice a minute unless told otherwise.
       connectionsCheckingInterval: Math.min(2_000, config.REQUEST_TIMEOUT_MS),
       maxHeaderSize: 16_384,
+      // Node would answer without a body.
+      requireHostHeader: false,
     },
+    // A client that takes nothing of an answer does not keep it here for ever.
+    connectionTimeout: config.DEADLINE_MS + config.KEEP_ALIVE_MS,
+    rewriteUrl: (request: { url?: string; method?: string }) => originForm(request),
     // A request that is under way when the gateway stops is answered; only idle connections are cut.
     forceCloseConnections: 'idle',
     return503OnClosing: false,
@@ -56,19 +61,113 @@ export function httpServer(config: Config, isFull: () => boolean): { adapter: Fa
     routerOptions: { maxParamLength: 200 },
     genReqId: (request: { headers: NodeJS.Dict<string | string[]> }) => requestIdOf(request.headers['x-request-id']),
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
-      sendProblem(toProblemError(error, request), request, reply),
-    clientErrorHandler: answerBadHttp,
+      sendProblem(toProblemError(error, request), request, reply.headers(HEADERS)),
+    clientErrorHandler: (error, socket) => answerBadHttp(error, socket, HEADERS),
   });
   const server = adapter.getInstance<FastifyInstance>();
+  answerEverything(server.server, HEADERS);
+  // Node drops what is past 2,000 lines: refused instead, see below.
+  server.server.maxHeadersCount = 0;
   readJsonBodies(server);
-  server.addHook('onRequest', (request, reply, done) => {
-    reply.headers(request.url.startsWith('/docs') ? PAGE_HEADERS : HEADERS).header('x-request-id', request.id);
+  const methodsOf = rememberMethods(server);
+  const begin = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {
+    const problem = problemOfHead(request, methodsOf);
+    if (problem !== undefined) {
+      // Where the request ends is not certain.
+      if (problem.code === 'malformed_request') reply.header('connection', 'close');
+      return sendProblem(problem, request, reply);
+    }
+    if (request.is404) return void reply.code(204).header('allow', METHODS.join(', ')).send();
+    // Without a body, its type says nothing.
+    if (request.headers['content-length'] === '0') request.headers['content-type'] = undefined;
     // Before its body is read: past the limit, what a refusal costs is taken from what is accepted.
     if (request.method === 'POST' && isFull()) sendProblem(full, request, reply);
     else done();
+  };
+  server.addHook('onRequest', (request, reply, done) => {
+    reply.headers(request.url.startsWith('/docs') ? PAGE_HEADERS : HEADERS).header('x-request-id', request.id);
+    if (reply.raw.socket === null) inTurn(request.raw, reply.raw, () => begin(request, reply, done));
+    else begin(request, reply, done);
   });
   closeConnectionsOnClose(server);
-  return { adapter, methodsOf: rememberMethods(server) };
+  return { adapter, methodsOf };
+}
+
+/** The methods that HTTP knows and a path may have (RFC 9110, section 9; RFC 5789). */
+const METHODS = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT', 'TRACE'];
+/** RFC 9110, section 4.1, recommends at least this. */
+const URL_LENGTH_MAX = 8_000;
+const HEADER_LINES_MAX = 200;
+/** A name or an address with or without a port (RFC 9110, section 7.2). */
+const HOST = /^(?:[\w.~!$&'()*+,;=%-]*|\[[\da-f:.]+\])(?::\d{0,5})?$/i;
+
+/** What is wrong with a request before anything about its body: its framing, its URL, its method. */
+function problemOfHead(request: FastifyRequest, methodsOf: MethodsOf): ProblemError | undefined {
+  const { raw, url, method } = request;
+  if (raw.httpVersionMajor !== 1)
+    return new ProblemError('http_version_not_supported', 'Only HTTP/1.1 and HTTP/1.0 are spoken here');
+  if (raw.rawHeaders.length > 2 * HEADER_LINES_MAX)
+    return new ProblemError('headers_too_large', `There are more than ${HEADER_LINES_MAX} headers`);
+  const framing = problemOfFraming(raw);
+  if (framing !== undefined) return framing;
+  if (url.length > URL_LENGTH_MAX)
+    return new ProblemError('uri_too_long', `The URL is longer than ${URL_LENGTH_MAX} characters`);
+  if (/[^!-"$&-~]/.test(url)) {
+    const problem = problemOfEncoding(url);
+    if (problem !== undefined) return problem;
+  }
+  if (request.is404 && !(method === 'OPTIONS' && url === '*')) {
+    if (!METHODS.includes(method)) return new ProblemError('not_implemented', `${method} is not known here`);
+    return notFound(request, methodsOf);
+  }
+  return undefined;
+}
+
+function problemOfFraming({ rawHeaders, headers, httpVersionMinor }: IncomingMessage): ProblemError | undefined {
+  let hosts = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] as string;
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
+  }
+  if (hosts > 1 || (hosts === 0 && httpVersionMinor > 0) || !HOST.test(headers.host ?? ''))
+    return new ProblemError('malformed_request', 'A request has one Host, a name or an address, perhaps with a port');
+  const coding = headers['transfer-encoding'];
+  if (coding === undefined) return undefined;
+  if (httpVersionMinor === 0) return new ProblemError('malformed_request', 'HTTP/1.0 has no Transfer-Encoding');
+  if (/^chunked$/i.test(coding)) return undefined;
+  if (!/,[ \t]*chunked$/i.test(coding))
+    return new ProblemError('malformed_request', 'A body without a Content-Length must be chunked');
+  return new ProblemError('not_implemented', `Transfer-Encoding ${coding} is not known here: only chunked is`);
+}
+
+/** Of a URL that has more than the plain characters of one: octets that stand for text must be UTF-8. */
+function problemOfEncoding(url: string): ProblemError | undefined {
+  if (/[^!-"$-~]/.test(url))
+    return new ProblemError('malformed_request', 'The URL has characters that must be percent-encoded');
+  const query = url.indexOf('?');
+  if (query === -1) return undefined;
+  const errors = url
+    .slice(query + 1)
+    .split('&')
+    .filter((pair) => !isDecodable(pair))
+    .map((pair) => ({ parameter: pair.split('=', 1)[0] as string, detail: 'is not percent-encoded UTF-8' }));
+  return errors.length === 0 ? undefined : invalidRequest(errors);
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Path and query of a URL, which a client may send whole (RFC 9112, section 3.2). */
+function originForm({ url = '/', method }: { url?: string; method?: string }): string {
+  if (url.startsWith('/') || (url === '*' && method === 'OPTIONS')) return url;
+  const path = url.replace(/^https?:\/\/[^/?]*/i, '');
+  return path.startsWith('/') ? path : `/${path}`;
 }
 
 /**
@@ -99,31 +198,3 @@ function rememberMethods(server: FastifyInstance): MethodsOf {
   return (path) =>
     [...new Set(routes.filter((route) => route.path.test(path)).flatMap((route) => route.methods))].sort();
 }
-
-/** What Node keeps on a socket: the answer under way, and the request whose body is still being read. */
-type HttpSocket = Socket & { _httpMessage?: ServerResponse | null; parser?: { incoming?: IncomingMessage | null } };
-
-/** What Node cannot read as HTTP never becomes a request; the socket gets the problem document as it is. */
-function answerBadHttp(error: Error & { code?: string }, socket: HttpSocket): void {
-  const answer = socket._httpMessage;
-  const reading = socket.parser?.incoming?.complete === false;
-  // A second answer must not follow the first: one that has begun, or one that went out before its request was all here.
-  const answered = answer ? answer.headersSent : reading;
-  if (error.code === 'ECONNRESET' || !socket.writable || answered) {
-    socket.destroy();
-    return;
-  }
-  const [code, detail] = BAD_HTTP[error.code ?? ''] ?? ['malformed_request', 'The request is not well-formed HTTP'];
-  const problem = new ProblemError(code, detail);
-  const requestId = requestIdOf(undefined);
-  const body = JSON.stringify(problem.toProblem(requestId));
-  socket.end(
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\ncontent-type: application/problem+json\r\nx-request-id: ${requestId}\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  );
-}
-
-const BAD_HTTP: Readonly<Record<string, [ProblemCode, string]>> = {
-  HPE_HEADER_OVERFLOW: ['headers_too_large', 'The headers are larger than 16 KiB'],
-  ERR_HTTP_REQUEST_TIMEOUT: ['request_timeout', 'The request did not arrive in time'],
-};

@@ -62,6 +62,8 @@ export function toProblemError(exception: unknown, request: FastifyRequest, meth
   if (error instanceof ProblemError) return error;
   const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
   switch (code) {
+    case 'ECONNRESET':
+      return new ProblemError('malformed_request', 'The connection ended before the request did');
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
       return new ProblemError('body_too_large', `A body may have ${request.routeOptions.bodyLimit} bytes`);
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
@@ -98,7 +100,8 @@ function notUnderstood(error: RemoteError): ProblemError {
   });
 }
 
-function notFound(request: FastifyRequest, methodsOf: MethodsOf | undefined): ProblemError {
+/** Nothing at this path, or nothing for this method. */
+export function notFound(request: FastifyRequest, methodsOf: MethodsOf | undefined): ProblemError {
   const path = request.url.split('?', 1)[0] ?? '/';
   const methods = methodsOf?.(path) ?? [];
   if (methods.length === 0) return new ProblemError('route_not_found', `There is nothing at ${path}`);

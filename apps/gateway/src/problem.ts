@@ -190,11 +190,23 @@ export const PROBLEMS = {
     retryable: false,
     advice: 'Send less in one request: bodies may have 64 KiB.',
   },
+  precondition_failed: {
+    status: 412,
+    title: 'A condition of the request does not hold',
+    retryable: false,
+    advice: 'Only an order has an ETag. Elsewhere If-Match takes *, and If-None-Match: * never holds.',
+  },
   uri_too_long: {
     status: 414,
-    title: 'A part of the path is too long',
+    title: 'The URL, or a part of its path, is too long',
     retryable: false,
-    advice: 'Check the id in the path.',
+    advice: 'Check the id in the path; a URL may have 8,000 characters.',
+  },
+  expectation_failed: {
+    status: 417,
+    title: 'The expectation is not known here',
+    retryable: false,
+    advice: 'Leave Expect out, or send 100-continue.',
   },
   unsupported_media_type: {
     status: 415,
@@ -225,6 +237,18 @@ export const PROBLEMS = {
     title: 'Something is wrong on this side',
     retryable: true,
     advice: 'Report it with the `requestId`. A POST is safe to repeat with its Idempotency-Key.',
+  },
+  not_implemented: {
+    status: 501,
+    title: 'The method or the transfer coding is not known here',
+    retryable: false,
+    advice: 'Methods are written in capitals; bodies are sent whole or chunked, and not compressed.',
+  },
+  http_version_not_supported: {
+    status: 505,
+    title: 'This version of HTTP is not spoken here',
+    retryable: false,
+    advice: 'Speak HTTP/1.1.',
   },
   unavailable: {
     status: 503,
@@ -340,6 +364,9 @@ export class ProblemError extends Error {
 
 /** Where the code is explained: `/problems/order-closed`. */
 export const problemPath = (code: ProblemCode): string => `/problems/${code.replaceAll('_', '-')}`;
+
+/** A caller learns enough from the first of them. */
+export const ERRORS_MAX = 50;
 
 /** A request that breaks its contract. */
 export function invalidRequest(errors: RequestError[]): ProblemError {
