@@ -23,6 +23,8 @@ export const history = fc
       'shipped',
       'delivered',
       'refunded',
+      'refund declined',
+      'refund closed',
     ),
     customerId: fc.constantFrom('c-1', 'c-2', 'c-3', 'c-4'),
     skus: fc.array(fc.constantFrom('A-1', 'B-2', 'C-3'), { minLength: 1, maxLength: 3 }),
@@ -64,6 +66,19 @@ export const history = fc
       case 'refunded':
         pay();
         events.push(refundRequested(currency, refund), refunded(currency, refund));
+        break;
+      case 'refund declined':
+        pay();
+        events.push(refundRequested(currency, refund), refundDeclined(currency, refund));
+        events.push(refundRequested(currency, refund, 2), refunded(currency, refund, 2));
+        break;
+      case 'refund closed':
+        pay();
+        events.push(
+          refundRequested(currency, refund),
+          refundDeclined(currency, refund),
+          refundClosed(currency, refund),
+        );
         break;
     }
     return { events, startMs, stepMs };
@@ -160,12 +175,22 @@ export const cancelled = (cause: 'customer' | 'declined', reason?: string): Orde
 
 export const delivered = (): OrderEvent => ({ type: 'order.delivered.v1', data: {} });
 
-export const refundRequested = (currency: 'EUR' | 'USD' | 'JPY', amount: number): OrderEvent => ({
+export const refundRequested = (currency: 'EUR' | 'USD' | 'JPY', amount: number, refundId = 1): OrderEvent => ({
   type: 'order.refund-requested.v1',
-  data: { refundId: 1, amount, currency },
+  data: { refundId, amount, currency },
 });
 
-export const refunded = (currency: 'EUR' | 'USD' | 'JPY', amount: number): OrderEvent => ({
+export const refunded = (currency: 'EUR' | 'USD' | 'JPY', amount: number, refundId = 1): OrderEvent => ({
   type: 'order.refund-recorded.v1',
-  data: { refundId: 1, amount, currency },
+  data: { refundId, amount, currency },
+});
+
+export const refundDeclined = (currency: 'EUR' | 'USD' | 'JPY', amount: number): OrderEvent => ({
+  type: 'order.refund-declined.v1',
+  data: { refundId: 1, amount, currency, reason: 'card expired' },
+});
+
+export const refundClosed = (currency: 'EUR' | 'USD' | 'JPY', amount: number): OrderEvent => ({
+  type: 'order.refund-closed.v1',
+  data: { refundId: 1, amount, currency, reason: 'bank transfer' },
 });

@@ -50,6 +50,12 @@ const REJECTIONS = {
     retryable: false,
     advice: 'Correct `expectedTotal`, the lines or the adjustments; `total` is what they add up to.',
   },
+  total_too_large: {
+    status: 400,
+    title: 'The order costs too much',
+    retryable: false,
+    advice: 'Split the order: `total` is what it comes to, in minor units, and `detail` names the most that is taken.',
+  },
   reference_taken: {
     status: 409,
     title: 'The customer has an order with this reference',
@@ -66,7 +72,23 @@ const REJECTIONS = {
     status: 422,
     title: 'That much does not remain of the line',
     retryable: false,
-    advice: '`remaining` is how much of the line has not been shipped, or not been refunded, yet.',
+    advice:
+      '`remaining` is how much of the line has not been refunded yet; to be shipped, how much has neither been shipped nor ' +
+      'refunded.',
+  },
+  nothing_to_ship: {
+    status: 409,
+    title: 'Nothing remains to be shipped',
+    retryable: false,
+    advice:
+      'Read the order: what was not shipped has been refunded. If a part was shipped, its delivery may be confirmed.',
+  },
+  too_many_events: {
+    status: 409,
+    title: 'Too much has happened to the order',
+    retryable: false,
+    advice:
+      'Ship or refund the rest as another order, in fewer parts. Payments, deliveries and closing are still taken.',
   },
   refund_exceeded: {
     status: 422,
@@ -97,6 +119,12 @@ const REJECTIONS = {
     title: 'The order did not ask for this refund',
     retryable: false,
     advice: 'Id, amount and currency must be those of the refund that the order asked for.',
+  },
+  refund_settled: {
+    status: 409,
+    title: 'The refund was made or closed before',
+    retryable: false,
+    advice: 'Read the order: its `refunds` say what became of each.',
   },
   key_reused: {
     status: 422,
@@ -404,6 +432,12 @@ export function refused(rejection: Rejection, orderId?: string): ProblemError {
       const errors = [{ pointer: '/lines', detail }];
       return met(`/lines ${detail}; the order is ${status}`, rejection, orderId, { errors, ...remaining });
     }
+    case 'nothing_to_ship':
+      return met(`What was not shipped has been refunded; the order is ${rejection.status}`, rejection, orderId);
+    case 'too_many_events': {
+      const detail = `An order with ${rejection.eventsMax} events takes no more; it is ${rejection.status}`;
+      return met(detail, rejection, orderId);
+    }
     case 'refund_exceeded': {
       const { remaining, status } = rejection;
       const detail = `${remaining} remain to be refunded; the order is ${status}`;
@@ -419,6 +453,17 @@ export function refused(rejection: Rejection, orderId?: string): ProblemError {
       return met(`The order was paid by ${rejection.paymentId}; it is ${rejection.status}`, rejection, orderId);
     case 'refund_unknown':
       return met(`There is no such refund ${rejection.refundId}; the order is ${rejection.status}`, rejection, orderId);
+    case 'refund_settled':
+      return met(
+        `Refund ${rejection.refundId} was made or closed; the order is ${rejection.status}`,
+        rejection,
+        orderId,
+      );
+    case 'total_too_large': {
+      const detail = `add up to ${rejection.total}, more than the ${rejection.totalMax} minor units that one order may cost`;
+      const members = { errors: [{ pointer: '/lines', detail }], total: rejection.total };
+      return new ProblemError(code, `/lines ${detail}`, { members });
+    }
     case 'total_mismatch': {
       const detail = `is not ${rejection.total}, what lines and adjustments add up to`;
       const members = { errors: [{ pointer: '/expectedTotal', detail }], total: rejection.total };

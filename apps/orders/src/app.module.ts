@@ -113,6 +113,7 @@ export class Orders {
       commandsMax: 500,
       unavailableAfterMs: 1_000,
       retryPauseMs: 50,
+      limits: { totalMax: config.ORDER_TOTAL_MAX, eventsMax: config.ORDER_EVENTS_MAX },
       onAppended: () => {
         this.relay.wake();
         this.jobs?.wake();

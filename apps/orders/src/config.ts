@@ -1,6 +1,7 @@
 import { ORDER_EVENTS_PARTITIONS } from '@tandem/contracts/topology';
 import { readEnvironment } from '@tandem/telemetry/environment';
 import { z } from 'zod';
+import { ORDER_LIMITS } from './order/decide.ts';
 
 const count = (fallback: number) => z.coerce.number().int().min(1).default(fallback);
 const port = (fallback: number) => z.coerce.number().int().min(0).max(65_535).default(fallback);
@@ -32,6 +33,10 @@ const Environment = z.object({
   ORDERS_RELAY: z.enum(['on', 'off']).default('on'),
   /** How long an order may wait for its payment, in milliseconds, before the system cancels it. */
   PAYMENT_DEADLINE_MS: count(86_400_000),
+  /** The most that one order may cost, in minor units of its currency. */
+  ORDER_TOTAL_MAX: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).default(ORDER_LIMITS.totalMax),
+  /** An order with so many events takes no more shipments and refunds. */
+  ORDER_EVENTS_MAX: count(ORDER_LIMITS.eventsMax),
   /** `off`: this instance leaves publishing jobs for payments to the others. */
   ORDERS_JOBS: z.enum(['on', 'off']).default('on'),
   /** An order that is neither paid nor cancelled after so long, or a refund not made, is asked for again. */

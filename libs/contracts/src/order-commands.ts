@@ -93,7 +93,7 @@ export const RefundOrder = z
       .optional()
       .meta({ description: 'Minor units; all that remains when lines are left out, too' }),
     lines: LineQuantities.optional().meta({
-      description: 'Refunded at their unit prices; not together with an amount',
+      description: 'Refunded with their share of the adjustments; not together with an amount',
     }),
     reason,
   })
@@ -103,6 +103,12 @@ export const RefundOrder = z
   })
   .meta({ id: 'RefundOrder' });
 export type RefundOrder = z.infer<typeof RefundOrder>;
+
+export const RefundId = z.int().min(1).max(1_000_000);
+
+/** The body of `POST /v1/orders/{id}/refunds/{refundId}/close`. */
+export const CloseRefund = z.strictObject({ reason: reason.unwrap() }).meta({ id: 'CloseRefund' });
+export type CloseRefund = z.infer<typeof CloseRefund>;
 
 // What payments reports happened elsewhere: its text is that of the provider, and is not refused.
 
@@ -117,6 +123,10 @@ export type RecordDecline = z.infer<typeof RecordDecline>;
 /** The provider gave back what `order.refund-requested.v1` of this id asked for. */
 export const RecordRefund = z.strictObject({ refundId: z.int().min(1), amount: Amount, currency: Currency });
 export type RecordRefund = z.infer<typeof RecordRefund>;
+
+/** The provider refused to give back what `order.refund-requested.v1` of this id asked for. */
+export const RecordRefundDecline = RecordRefund.extend({ reason: Reason });
+export type RecordRefundDecline = z.infer<typeof RecordRefundDecline>;
 
 /**
  * Names one command for ever: a command that is sent again with the id of an earlier one gets the earlier one's answer.
@@ -147,6 +157,9 @@ export type ConfirmDeliveryMessage = z.infer<typeof ConfirmDeliveryMessage>;
 /** `order.refund` */
 export const RefundOrderMessage = z.strictObject({ ...conditional, body: RefundOrder });
 export type RefundOrderMessage = z.infer<typeof RefundOrderMessage>;
+/** `order.close-refund` */
+export const CloseRefundMessage = z.strictObject({ ...conditional, refundId: RefundId, body: CloseRefund });
+export type CloseRefundMessage = z.infer<typeof CloseRefundMessage>;
 /** `order.record-payment` */
 export const RecordPaymentMessage = z.strictObject({ ...addressed, body: RecordPayment });
 export type RecordPaymentMessage = z.infer<typeof RecordPaymentMessage>;
@@ -156,6 +169,9 @@ export type RecordDeclineMessage = z.infer<typeof RecordDeclineMessage>;
 /** `order.record-refund` */
 export const RecordRefundMessage = z.strictObject({ ...addressed, body: RecordRefund });
 export type RecordRefundMessage = z.infer<typeof RecordRefundMessage>;
+/** `order.record-refund-decline` */
+export const RecordRefundDeclineMessage = z.strictObject({ ...addressed, body: RecordRefundDecline });
+export type RecordRefundDeclineMessage = z.infer<typeof RecordRefundDeclineMessage>;
 
 /** The answer to every command. `replayed` says that the command had been decided before. */
 export const CommandReply = z.discriminatedUnion('outcome', [

@@ -48,6 +48,10 @@ export const RefundRequested = z.strictObject({
   reason: Reason.optional(),
 });
 export const RefundRecorded = z.strictObject({ refundId: z.int().min(1), amount: Amount, currency: Currency });
+/** The payment provider refused to give the amount back: it may be asked for again, as another refund. */
+export const RefundDeclined = RefundRecorded.extend({ reason: Reason });
+/** Somebody settled the refund by hand: nobody is asked for it any more. */
+export const RefundClosed = RefundRecorded.extend({ reason: Reason });
 
 /** Everything that can happen to an order, by the CloudEvents `type` under which it is stored and published. */
 export const OrderEvent = z
@@ -68,6 +72,10 @@ export const OrderEvent = z
     z
       .strictObject({ type: z.literal('order.refund-recorded.v1'), data: RefundRecorded })
       .meta({ id: 'RefundRecorded' }),
+    z
+      .strictObject({ type: z.literal('order.refund-declined.v1'), data: RefundDeclined })
+      .meta({ id: 'RefundDeclined' }),
+    z.strictObject({ type: z.literal('order.refund-closed.v1'), data: RefundClosed }).meta({ id: 'RefundClosed' }),
   ])
   .meta({ id: 'OrderEvent' });
 export type OrderEvent = z.infer<typeof OrderEvent>;

@@ -62,7 +62,18 @@ const Refund = z.strictObject({
   reason: Reason.optional(),
   requestedAt: Instant,
   recordedAt: Instant.optional(),
+  declined: z.strictObject({ reason: Reason, at: Instant }).optional().meta({
+    description: 'The payment provider refused it: its amount may be asked for again',
+  }),
+  closed: z.strictObject({ reason: Reason, at: Instant }).optional().meta({
+    description: 'Settled by hand: its amount is not asked for again',
+  }),
 });
+
+/** How much of what was paid has been given back. */
+export const RefundStatus = z.enum(['none', 'partial', 'full']).meta({ id: 'RefundStatus' });
+export type RefundStatus = z.infer<typeof RefundStatus>;
+
 const Cancellation = z.strictObject({ cause: CancellationCause, reason: Reason.optional(), at: Instant });
 
 const common = {
@@ -77,6 +88,7 @@ const common = {
   payment: Payment,
   reference: identifier(64).optional(),
   metadata: Metadata.optional(),
+  refundStatus: RefundStatus,
   placedAt: Instant,
 };
 const afterPayment = { paid: Paid, shipments: z.array(Shipment), refunds: z.array(Refund) };

@@ -6,6 +6,7 @@ import { text } from './text.ts';
 /** The order as the refused command met it. */
 const met = { status: OrderStatus, version: Version };
 const lineId = z.int().min(1);
+const refundId = z.int().min(1);
 
 /** Why a command was refused. A refusal is a value: it is decided, stored with the command, and answered again. */
 export const Rejection = z.discriminatedUnion('code', [
@@ -18,11 +19,17 @@ export const Rejection = z.discriminatedUnion('code', [
   z.strictObject({ code: z.literal('order_not_ready'), ...met }),
   z.strictObject({ code: z.literal('version_mismatch'), ...met }),
   z.strictObject({ code: z.literal('total_mismatch'), total: Amount }),
+  /** The order costs more than this installation takes. */
+  z.strictObject({ code: z.literal('total_too_large'), total: Amount, totalMax: Amount }),
   z.strictObject({ code: z.literal('reference_taken'), orderId: OrderId }),
   /** The order has no line of this id. */
   z.strictObject({ code: z.literal('line_unknown'), ...met, lineId }),
-  /** More than remains of a line, to be shipped or to be refunded. */
+  /** More than remains of a line: to be shipped, of what was neither shipped nor refunded; to be refunded, of what was not. */
   z.strictObject({ code: z.literal('line_exceeded'), ...met, lineId, remaining: z.int().min(0) }),
+  /** Everything that was not shipped has been asked back. */
+  z.strictObject({ code: z.literal('nothing_to_ship'), ...met }),
+  /** So much has happened to the order that it takes no more shipments and refunds. */
+  z.strictObject({ code: z.literal('too_many_events'), ...met, eventsMax: z.int().min(1) }),
   /** More than was paid and not yet asked back. */
   z.strictObject({ code: z.literal('refund_exceeded'), ...met, remaining: Amount }),
   /** Everything that was paid has been asked back, or the lines cost nothing. */
@@ -32,7 +39,9 @@ export const Rejection = z.discriminatedUnion('code', [
   /** The order was paid by another payment. */
   z.strictObject({ code: z.literal('already_paid'), ...met, paymentId: PaymentId }),
   /** The order never asked for a refund of this id, amount and currency. */
-  z.strictObject({ code: z.literal('refund_unknown'), ...met, refundId: z.int().min(1) }),
+  z.strictObject({ code: z.literal('refund_unknown'), ...met, refundId }),
+  /** The refund was made or closed before. */
+  z.strictObject({ code: z.literal('refund_settled'), ...met, refundId }),
   /** Not stored: the command id belongs to another payload. */
   z.strictObject({ code: z.literal('key_reused') }),
   /** Not stored: the database cannot hold the command's values, whatever its state. */

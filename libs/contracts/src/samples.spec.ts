@@ -3,10 +3,12 @@ import { EventHeaders, LogCheckpoint } from './event-record.ts';
 import { ORDER_EVENT_VERSIONS } from './event-versions.ts';
 import {
   CancelOrderMessage,
+  CloseRefundMessage,
   ConfirmDeliveryMessage,
   PlaceOrderMessage,
   RecordDeclineMessage,
   RecordPaymentMessage,
+  RecordRefundDeclineMessage,
   RecordRefundMessage,
   RefundOrderMessage,
   ShipOrderMessage,
@@ -59,9 +61,11 @@ describe('the golden samples', () => {
       ship: ShipOrderMessage,
       deliver: ConfirmDeliveryMessage,
       refund: RefundOrderMessage,
+      closeRefund: CloseRefundMessage,
       recordPayment: RecordPaymentMessage,
       recordDecline: RecordDeclineMessage,
       recordRefund: RecordRefundMessage,
+      recordRefundDecline: RecordRefundDeclineMessage,
     };
     for (const [command, schema] of Object.entries(schemas)) {
       const message = sample(`commands/${ORDER_COMMANDS[command as keyof typeof ORDER_COMMANDS]}.json`);

@@ -5,9 +5,11 @@ export const ORDER_COMMANDS = {
   ship: 'order.ship',
   deliver: 'order.deliver',
   refund: 'order.refund',
+  closeRefund: 'order.close-refund',
   recordPayment: 'order.record-payment',
   recordDecline: 'order.record-decline',
   recordRefund: 'order.record-refund',
+  recordRefundDecline: 'order.record-refund-decline',
 } as const;
 export const ORDER_QUERIES = {
   get: 'order.get',

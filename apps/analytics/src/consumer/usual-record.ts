@@ -83,6 +83,15 @@ export function isUsualData(type: string, data: unknown): boolean {
       );
     case 'order.refund-recorded.v1':
       return hasKeys(data, 3) && isNumber(data['refundId']) && isAmount(data['amount']) && isCurrency(data);
+    case 'order.refund-declined.v1':
+    case 'order.refund-closed.v1':
+      return (
+        hasKeys(data, 4) &&
+        isNumber(data['refundId']) &&
+        isAmount(data['amount']) &&
+        isCurrency(data) &&
+        isText(data['reason'], 500)
+      );
     default:
       return false;
   }

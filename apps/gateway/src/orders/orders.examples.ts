@@ -28,6 +28,7 @@ export const placedSmallest = {
   total: 2500,
   delivery: 'standard',
   payment: { method: 'card' },
+  refundStatus: 'none',
   placedAt: PLACED_AT,
   position: 1234,
 };

@@ -1,7 +1,7 @@
 import type { OrderState } from '@tandem/contracts/order';
 import type { CommandReply } from '@tandem/contracts/order-commands';
 import type { Rejection } from '@tandem/contracts/rejections';
-import { decide, type OrderCommand } from '../order/decide.ts';
+import { decide, ORDER_LIMITS, type OrderCommand, type OrderLimits } from '../order/decide.ts';
 import { evolve, fold, type Recorded } from '../order/order.ts';
 import type { Batch } from './append.ts';
 import { referenceKey, type Loaded, type StoredOutcome } from './load.ts';
@@ -34,7 +34,12 @@ export interface DecidedBatch {
  * Decides a batch in the order of arrival. Two commands on one order see each other; a repeated command id gets the first
  * one's answer, or is refused when it asks for something else.
  */
-export function decideBatch(commands: readonly Command[], loaded: Loaded, now: Date): DecidedBatch {
+export function decideBatch(
+  commands: readonly Command[],
+  loaded: Loaded,
+  now: Date,
+  limits: OrderLimits = ORDER_LIMITS,
+): DecidedBatch {
   const at = now.toISOString();
   const batch: Batch = { outcomes: [], orders: [], events: [], at };
   const states = new Map<string, OrderState>();
@@ -43,11 +48,16 @@ export function decideBatch(commands: readonly Command[], loaded: Loaded, now: D
   const references = new Map(loaded.references);
   const decidedHere = new Map<string, { payloadHash: string; answer: Answer }>();
 
-  const stateOf = (orderId: string) => states.get(orderId) ?? fold(loaded.streams.get(orderId) ?? []);
+  const stateOf = (orderId: string) => {
+    const known = states.get(orderId) ?? fold(loaded.streams.get(orderId) ?? []);
+    // Kept, so that many refusals of one order fold it once.
+    if (known !== undefined) states.set(orderId, known);
+    return known;
+  };
 
   const decideOne = (command: Command): Answer => {
     const order = withNewId(command, now);
-    const decision = decide(withReference(order, references), stateOf(order.orderId));
+    const decision = decide(withReference(order, references), stateOf(order.orderId), limits);
     const { id: commandId, payloadHash } = command;
     if ('rejection' in decision) {
       // Nobody can know the id of an order before it is placed: decided anew, this is refused again. Kept, whoever makes ids up

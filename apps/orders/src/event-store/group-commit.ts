@@ -3,6 +3,7 @@ import { confirmStored, durably, durableTransaction, UncertainCommitError } from
 import { isConnectionLost, isNotDone, sqlState, violatedConstraint } from '@tandem/postgres/errors';
 import { OutcomeUnknownError, UnavailableError } from '@tandem/transports/rabbitmq/errors';
 import type { Pool, PoolClient } from 'pg';
+import type { OrderLimits } from '../order/decide.ts';
 import { append } from './append.ts';
 import { decideBatch, type Command, type DecidedBatch } from './decide-batch.ts';
 import { load, type Loaded, type ToLoad } from './load.ts';
@@ -19,6 +20,7 @@ export interface GroupCommitOptions {
   onAppended: () => void;
   /** What time it is: the database's, which deadlines go by, too. */
   now?: () => Date | Promise<Date>;
+  limits?: OrderLimits;
 }
 
 interface Pending {
@@ -140,7 +142,7 @@ export class GroupCommit {
     lockFirst: boolean,
     sending: () => void,
   ): Promise<{ replies: CommandReply[]; appended: boolean }> {
-    const { pool, now = () => new Date() } = this.#options;
+    const { pool, now = () => new Date(), limits } = this.#options;
     const commands = pending.map(({ command }) => command);
     const wanted = toLoad(commands);
     const result = (decided: DecidedBatch, first: number) => ({
@@ -149,7 +151,7 @@ export class GroupCommit {
     });
     if (!lockFirst) {
       const loaded = this.#mayBeNew(commands) ? NOTHING : await load(pool, wanted);
-      const decided = decideBatch(commands, loaded, await now());
+      const decided = decideBatch(commands, loaded, await now(), limits);
       if (decided.batch.outcomes.length === 0) {
         // A commit that waited for a standby in vain can be seen all the same: only when the standby has it, it is answered.
         if (loaded.outcomes.size > 0) {
@@ -171,7 +173,7 @@ export class GroupCommit {
       // Waiting for the lock may have taken longer than a caller waits.
       if (pending.some(({ remainingMs }) => remainingMs() <= 0)) throw new LateError();
       const loaded = await load(client, wanted);
-      const decided = decideBatch(commands, loaded, await now());
+      const decided = decideBatch(commands, loaded, await now(), limits);
       if (decided.batch.outcomes.length === 0) {
         if (loaded.outcomes.size > 0) {
           sending();

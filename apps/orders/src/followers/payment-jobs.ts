@@ -170,11 +170,11 @@ function authoriseOf(orderId: string, order: OrderState, since: string): Payment
   ];
 }
 
-/** Nothing when the order holds no such refund any more, or has recorded it. */
+/** Nothing when the order holds no such refund any more, or knows what became of it. */
 function refundOf(orderId: string, order: OrderState, refundId: number | null): PaymentJob[] {
   if (order.status === 'placed' || order.paid === undefined) return [];
-  const refund = order.refunds.find(({ id, recordedAt }) => id === refundId && recordedAt === undefined);
-  if (refund === undefined) return [];
+  const refund = order.refunds.find(({ id }) => id === refundId);
+  if (refund === undefined || (refund.recordedAt ?? refund.declined ?? refund.closed) !== undefined) return [];
   const { currency, delivery, payment, paid } = order;
   const { id, amount, requestedAt: since } = refund;
   const common = { orderId, amount, currency, delivery, method: payment.method, since };
@@ -193,10 +193,10 @@ async function readPosition({ client }: Term): Promise<bigint> {
 async function storePosition({ client }: Term, position: bigint, events: readonly FollowedEvent[]): Promise<void> {
   const of = (type: string) => events.filter((event) => event.type === type);
   const requested = of('order.refund-requested.v1');
-  const recorded = of('order.refund-recorded.v1');
+  const settled = SETTLED.flatMap(of);
   await client.query({
     name: 'store-payment-jobs',
-    // Requested and recorded in one batch: it is not open any more.
+    // Requested and settled in one batch: it is not open any more.
     text: `with opened as (
              insert into open_refunds (order_id, refund_id, requested_at)
              select * from unnest($3::uuid[], $4::integer[], $5::timestamptz[]) as r(order_id, refund_id, at)
@@ -212,11 +212,14 @@ async function storePosition({ client }: Term, position: bigint, events: readonl
       requested.map((event) => event.order_id),
       requested.map((event) => event.refund_id),
       requested.map((event) => event.at),
-      recorded.map((event) => event.order_id),
-      recorded.map((event) => event.refund_id),
+      settled.map((event) => event.order_id),
+      settled.map((event) => event.refund_id),
     ],
   });
 }
+
+/** After these nobody is asked for a refund any more. */
+const SETTLED = ['order.refund-recorded.v1', 'order.refund-declined.v1', 'order.refund-closed.v1'];
 
 /** Orders that were placed long ago and are neither paid nor cancelled, after one of them. */
 async function readUnpaid({ client }: Term, after: string, olderThanMs: number, limit: number) {
@@ -233,7 +236,7 @@ async function readUnpaid({ client }: Term, after: string, olderThanMs: number, 
   return rows;
 }
 
-/** Refunds that were asked for long ago and are not recorded. */
+/** Refunds that were asked for long ago and of which nothing has come. */
 async function readUnrecorded({ client }: Term, olderThanMs: number, limit: number) {
   const { rows } = await client.query<{ id: string; state: OrderState; refundId: number }>({
     name: 'read-unrecorded',

@@ -1,9 +1,11 @@
 import { describe, it } from '@jest/globals';
 import type { OrderEvent } from '@tandem/contracts/order-events';
+import { ORDER_LIMITS } from './decide.ts';
 import {
   ORDER_ID,
   cancelled,
   cancelling,
+  closing,
   delivered,
   delivering,
   given,
@@ -13,6 +15,9 @@ import {
   recordingDecline,
   recordingPayment,
   recordingRefund,
+  recordingRefundDecline,
+  refundClosed,
+  refundDeclined,
   refundDue,
   refunded,
   refunding,
@@ -58,10 +63,26 @@ describe('placing an order', () => {
       .refuses({ code: 'reference_taken', orderId: other });
   });
 
-  it('may cost nothing when a discount takes away everything', () => {
-    const free = placing({ adjustments: [{ kind: 'discount', amount: -2500 }] });
-    const { decision } = given().when(free);
-    expect(decision).toMatchObject({ events: [{ data: { total: 0 } }] });
+  it('is paid at once when it costs nothing: nobody is asked for nothing', () => {
+    const { decision } = given().when(placing({ adjustments: [{ kind: 'discount', amount: -2500 }] }));
+    expect(decision).toMatchObject({
+      events: [
+        { type: 'order.placed.v1', data: { total: 0 } },
+        { type: 'order.payment-recorded.v1', data: { amount: 0, currency: 'EUR' } },
+      ],
+    });
+  });
+
+  it('is refused when it costs more than one order may, with both', () => {
+    given()
+      .when(placing({ adjustments: [{ kind: 'tax', amount: 1_000_000_000_000 - 2_499 }] }))
+      .refuses({ code: 'total_too_large', total: 1_000_000_000_001, totalMax: 1_000_000_000_000 });
+    given()
+      .when(placing(), { ...ORDER_LIMITS, totalMax: 2990 })
+      .then(placed);
+    given()
+      .when(placing(), { ...ORDER_LIMITS, totalMax: 2989 })
+      .refuses({ code: 'total_too_large', total: 2990, totalMax: 2989 });
   });
 });
 
@@ -186,8 +207,52 @@ describe('shipping an order', () => {
       .refuses({ code: 'line_unknown', status: 'paid', version: 2, lineId: 7 });
   });
 
-  it('ships what was refunded all the same: a refund is about money', () => {
-    given(placed, paid, refundDue(2990)).when(shipping()).then(shipped);
+  it('ships all of an order of which an amount was refunded', () => {
+    given(placed, paid, refundDue(2989)).when(shipping()).then(shipped);
+  });
+
+  it('is refused when the order was refunded whole, until the refund is declined', () => {
+    for (const command of [shipping(), shipping([{ id: 1, quantity: 1 }])]) {
+      given(placed, paid, refundDue(2990))
+        .when(command)
+        .refuses({ code: 'nothing_to_ship', status: 'paid', version: 3 });
+    }
+    given(placed, paid, refundDue(2990), refundDeclined(2990)).when(shipping()).then(shipped);
+  });
+
+  it('leaves out, and is refused for, what was refunded by its lines', () => {
+    const refund = refundDue(264, 1, [{ id: 1, quantity: 2 }]);
+    given(twoLines, paidTwoLines, refund)
+      .when(shipping())
+      .then(
+        shipment(
+          1,
+          [
+            { id: 1, quantity: 1 },
+            { id: 2, quantity: 1 },
+          ],
+          true,
+        ),
+      );
+    given(twoLines, paidTwoLines, refund)
+      .when(shipping([{ id: 1, quantity: 2 }]))
+      .refuses({ code: 'line_exceeded', status: 'paid', version: 3, lineId: 1, remaining: 1 });
+  });
+
+  it('is not bounded by the refund of pieces that were shipped', () => {
+    const history = [shipment(1, [{ id: 1, quantity: 3 }], false), refundDue(288, 1, [{ id: 1, quantity: 3 }])];
+    given(twoLines, paidTwoLines, ...history)
+      .when(shipping())
+      .then(shipment(2, [{ id: 2, quantity: 1 }], true));
+  });
+
+  it('ships an order that cost nothing', () => {
+    const free = { ...placed, data: { ...placed.data, total: 0 } } as OrderEvent;
+    const nothing = {
+      type: 'order.payment-recorded.v1',
+      data: { paymentId: 'free', amount: 0, currency: 'EUR' },
+    } as const;
+    given(free, nothing).when(shipping()).then(shipped);
   });
 });
 
@@ -197,6 +262,18 @@ describe('confirming a delivery', () => {
       .when(delivering())
       .refuses({ code: 'order_not_ready', status: 'paid', version: 3 });
     given(placed, paid, shippedInPart, shippedRest).when(delivering()).then(delivered);
+  });
+
+  it('ends an order of which a part was shipped and the rest refunded: its last shipment holds nothing', () => {
+    const last: OrderEvent = { type: 'order.shipped.v1', data: { shipmentId: 2, lines: [], complete: true } };
+    const refunds = [refundDue(1495, 1, [{ id: 1, quantity: 1 }]), refundDue(2990)];
+    for (const refund of refunds) given(placed, paid, shippedInPart, refund).when(delivering()).then(last, delivered);
+    given(placed, paid, shippedInPart, refundDue(1495, 1, [{ id: 1, quantity: 1 }]))
+      .when(shipping())
+      .refuses({ code: 'nothing_to_ship', status: 'paid', version: 4 });
+    given(placed, paid, refundDue(2990))
+      .when(delivering())
+      .refuses({ code: 'order_not_ready', status: 'paid', version: 3 });
   });
 });
 
@@ -228,14 +305,28 @@ describe('refunding an order', () => {
       .refuses({ code: 'refund_exceeded', status: 'paid', version: 4, remaining: 1990 });
   });
 
-  it('by lines comes to their unit prices', () => {
-    const lines = [
-      { id: 1, quantity: 2 },
-      { id: 2, quantity: 1 },
+  it('by lines gives back their share of the adjustments, and all lines come to the total', () => {
+    const [one, two] = [
+      [{ id: 1, quantity: 2 }],
+      [
+        { id: 1, quantity: 1 },
+        { id: 2, quantity: 1 },
+      ],
     ];
+    // Of 1250 line 1 has 300/1300, 288.46…, and line 2 961.54…, which is rounded up: 288 is 3 × 96.
     given(twoLines, paidTwoLines)
+      .when(refunding({ lines: one }))
+      .then(refundDue(192, 1, one));
+    given(twoLines, paidTwoLines, refundDue(192, 1, one))
+      .when(refunding({ lines: two }))
+      .then(refundDue(1058, 2, two));
+  });
+
+  it('by lines includes shipping', () => {
+    const lines = [{ id: 1, quantity: 2 }];
+    given(placed, paid)
       .when(refunding({ lines }))
-      .then(refundDue(1200, 1, lines));
+      .then(refundDue(2990, 1, lines));
   });
 
   it('by lines is bounded by what remains of each line', () => {
@@ -247,27 +338,48 @@ describe('refunding an order', () => {
       .refuses({ code: 'line_unknown', status: 'paid', version: 2, lineId: 3 });
   });
 
-  it('by lines is bounded by what was paid, too: a discount makes it less', () => {
-    const all = [
-      { id: 1, quantity: 3 },
-      { id: 2, quantity: 1 },
-    ];
-    given(twoLines, paidTwoLines)
-      .when(refunding({ lines: all }))
-      .refuses({ code: 'refund_exceeded', status: 'paid', version: 2, remaining: 1250 });
+  it('by lines is bounded by what was paid and not yet asked back as an amount', () => {
+    const lines = [{ id: 2, quantity: 1 }];
+    given(twoLines, paidTwoLines, refundDue(300))
+      .when(refunding({ lines }))
+      .refuses({ code: 'refund_exceeded', status: 'paid', version: 3, remaining: 950 });
+  });
+
+  it('that was declined frees its amount and its lines', () => {
+    const lines = [{ id: 1, quantity: 3 }];
+    const history = [twoLines, paidTwoLines, refundDue(288, 1, lines), refundDeclined(288)];
+    given(...history)
+      .when(refunding({ lines }))
+      .then(refundDue(288, 2, lines));
+    given(...history)
+      .when(refunding())
+      .then(refundDue(1250, 2));
+  });
+
+  it('of a cancelled order is what was declined, and no more', () => {
+    const history = [placed, paid, cancelled, refundDue(2990), refundDeclined(2990)];
+    given(...history)
+      .when(refunding({ amount: 1000 }))
+      .then(refundDue(1000, 2));
+    given(...history, refundDue(2990, 2))
+      .when(refunding())
+      .refuses({ code: 'order_closed', status: 'cancelled', version: 6 });
   });
 
   it('of lines that cost nothing is refused', () => {
     const free = {
       ...twoLines,
-      data: { ...twoLines.data, lines: [{ id: 1, sku: 'A', quantity: 1, unitPrice: 0 }] },
+      data: {
+        ...twoLines.data,
+        lines: [{ id: 1, sku: 'A', quantity: 1, unitPrice: 0 }, ...twoLines.data.lines.slice(1)],
+      },
     };
     given(free, paidTwoLines)
       .when(refunding({ lines: [{ id: 1, quantity: 1 }] }))
       .refuses({ code: 'nothing_to_refund', status: 'paid', version: 2 });
   });
 
-  it('of lines whose prices add up past 2^53 is refused by the exact sum', () => {
+  it('of lines whose prices add up past 2^53 is exact', () => {
     const dear = {
       ...twoLines,
       data: {
@@ -278,7 +390,73 @@ describe('refunding an order', () => {
     };
     given(dear, paidTwoLines)
       .when(refunding({ lines: [{ id: 1, quantity: 1_000_000 }] }))
-      .refuses({ code: 'refund_exceeded', status: 'paid', version: 2, remaining: 1250 });
+      .then(refundDue(1250, 1, [{ id: 1, quantity: 1_000_000 }]));
+  });
+});
+
+describe('closing a refund', () => {
+  it('keeps its amount and its lines asked back', () => {
+    const lines = [{ id: 1, quantity: 2 }];
+    const history = [placed, paid, refundDue(2990, 1, lines), refundDeclined(2990), refundClosed(2990)];
+    given(...history)
+      .when(refunding({ amount: 1 }))
+      .refuses({ code: 'nothing_to_refund', status: 'paid', version: 5 });
+  });
+
+  it('is refused when its amount or its lines have been asked for again', () => {
+    given(placed, paid, refundDue(2000), refundDeclined(2000), refundDue(1500, 2))
+      .when(closing(1))
+      .refuses({ code: 'refund_exceeded', status: 'paid', version: 5, remaining: 1490 });
+    const lines = [{ id: 1, quantity: 1 }];
+    given(placed, paid, refundDue(1, 1, [{ id: 1, quantity: 2 }]), refundDeclined(1), refundDue(1, 2, lines))
+      .when(closing(1))
+      .refuses({ code: 'line_exceeded', status: 'paid', version: 5, lineId: 1, remaining: 1 });
+  });
+
+  it('may come before the provider has decided; what it decides is recorded all the same', () => {
+    given(placed, paid, refundDue(2990)).when(closing()).then(refundClosed(2990));
+    given(placed, paid, refundDue(2990), refundClosed(2990)).when(recordingRefund()).then(refunded(2990));
+    given(placed, paid, refundDue(2990), refundClosed(2990)).when(recordingRefundDecline()).changesNothing();
+  });
+
+  it.each([
+    ['was made', [refundDue(2990), refunded(2990)]],
+    ['was closed', [refundDue(2990), refundClosed(2990)]],
+  ])('that %s is refused', (_what, history) => {
+    given(placed, paid, ...history)
+      .when(closing())
+      .refuses({ code: 'refund_settled', status: 'paid', version: 4, refundId: 1 });
+  });
+});
+
+describe('an order that has as many events as it may have', () => {
+  const full = { ...ORDER_LIMITS, eventsMax: 3 };
+  const history = [placed, paid, refundDue(1000)];
+
+  it('takes no more shipments and refunds', () => {
+    for (const command of [shipping(), refunding({ amount: 1 })])
+      given(...history)
+        .when(command, full)
+        .refuses({ code: 'too_many_events', status: 'paid', version: 3, eventsMax: 3 });
+    given(placed, paid)
+      .when(refunding({ amount: 1000 }), full)
+      .then(refundDue(1000));
+  });
+
+  it('takes what is reported, and what comes once', () => {
+    given(...history)
+      .when(recordingRefund({ amount: 1000 }), full)
+      .then(refunded(1000));
+    given(...history)
+      .when(recordingRefundDecline({ amount: 1000 }), full)
+      .then(refundDeclined(1000));
+    given(...history)
+      .when(closing(), full)
+      .then(refundClosed(1000));
+    given(...history)
+      .when(cancelling(), full)
+      .then(cancelled, refundDue(1990, 2));
+    given(placed, paid, shipped).when(delivering(), full).then(delivered);
   });
 });
 
@@ -323,6 +501,22 @@ describe('what payments reports', () => {
     given(placed, paid).when(recordingDecline()).changesNothing();
   });
 
+  it('a refund that was declined is recorded when it was made after all, unless its amount has been asked for again', () => {
+    const history = [placed, paid, refundDue(2990), refundDeclined(2990)];
+    given(...history)
+      .when(recordingRefund())
+      .then(refunded(2990));
+    given(...history, refundDue(2990, 2))
+      .when(recordingRefund())
+      .refuses({ code: 'refund_exceeded', status: 'paid', version: 5, remaining: 0 });
+  });
+
+  it('a decline of a refund counts once, and not after the refund was made', () => {
+    given(placed, paid, refundDue(2990)).when(recordingRefundDecline()).then(refundDeclined(2990));
+    for (const after of [refundDeclined(2990), refunded(2990), refundClosed(2990)])
+      given(placed, paid, refundDue(2990), after).when(recordingRefundDecline()).changesNothing();
+  });
+
   it.each([
     ['another id', { refundId: 2 }],
     ['another amount', { amount: 999 }],
@@ -331,6 +525,9 @@ describe('what payments reports', () => {
     const { refundId = 1 } = changes as { refundId?: number };
     given(placed, paid, refundDue(1000))
       .when(recordingRefund({ amount: 1000, ...changes }))
+      .refuses({ code: 'refund_unknown', status: 'paid', version: 3, refundId });
+    given(placed, paid, refundDue(1000))
+      .when(recordingRefundDecline({ amount: 1000, ...changes }))
       .refuses({ code: 'refund_unknown', status: 'paid', version: 3, refundId });
   });
 });

@@ -1,12 +1,15 @@
+import { amountOf } from '@tandem/contracts/line-amounts';
 import { totalOf } from '@tandem/contracts/money';
 import type { LineQuantity, OrderState } from '@tandem/contracts/order';
 import type {
   CancelOrder,
+  CloseRefund,
   ConfirmDelivery,
   PlaceOrder,
   RecordDecline,
   RecordPayment,
   RecordRefund,
+  RecordRefundDecline,
   RefundOrder,
   ShipOrder,
 } from '@tandem/contracts/order-commands';
@@ -20,11 +23,23 @@ export type OrderCommand =
   | { type: 'ShipOrder'; orderId: string; body: ShipOrder; ifVersion?: number | undefined }
   | { type: 'ConfirmDelivery'; orderId: string; body: ConfirmDelivery; ifVersion?: number | undefined }
   | { type: 'RefundOrder'; orderId: string; body: RefundOrder; ifVersion?: number | undefined }
+  | { type: 'CloseRefund'; orderId: string; refundId: number; body: CloseRefund; ifVersion?: number | undefined }
   | { type: 'RecordPayment'; orderId: string; body: RecordPayment }
   | { type: 'RecordDecline'; orderId: string; body: RecordDecline }
   | { type: 'RecordRefund'; orderId: string; body: RecordRefund }
+  | { type: 'RecordRefundDecline'; orderId: string; body: RecordRefundDecline }
   /** The deadline of its payment has passed. */
   | { type: 'ExpireOrder'; orderId: string };
+
+export interface OrderLimits {
+  /** The most that an order may cost, in minor units. */
+  totalMax: number;
+  /** An order with so many events takes no more shipments and refunds. What follows from these is taken all the same. */
+  eventsMax: number;
+}
+
+/** What the limits are unless they are set. */
+export const ORDER_LIMITS: OrderLimits = { totalMax: 1_000_000_000_000, eventsMax: 500 };
 
 /** Events to append, perhaps none, or the refusal. */
 export type Decision = { events: OrderEvent[] } | { rejection: StoredRejection };
@@ -40,11 +55,18 @@ const reject = (rejection: StoredRejection): Decision => ({ rejection });
  *
  * @param order the order as its events leave it, undefined when there is none.
  */
-export function decide(command: OrderCommand, order: OrderState | undefined): Decision {
-  if (command.type === 'PlaceOrder') return order === undefined ? place(command) : closed(order);
+export function decide(
+  command: OrderCommand,
+  order: OrderState | undefined,
+  { totalMax, eventsMax }: OrderLimits = ORDER_LIMITS,
+): Decision {
+  if (command.type === 'PlaceOrder') return order === undefined ? place(command, totalMax) : closed(order);
   if (order === undefined) return reject({ code: 'order_not_found', orderId: command.orderId });
   if ('ifVersion' in command && command.ifVersion !== undefined && command.ifVersion !== order.version)
     return reject({ code: 'version_mismatch', ...met(order) });
+  // These two may be asked again and again. Everything else comes once, or once of each refund.
+  if ((command.type === 'ShipOrder' || command.type === 'RefundOrder') && order.version >= eventsMax)
+    return reject({ code: 'too_many_events', ...met(order), eventsMax });
   switch (command.type) {
     case 'CancelOrder':
       return cancel(command.body, order);
@@ -54,28 +76,36 @@ export function decide(command: OrderCommand, order: OrderState | undefined): De
       return confirmDelivery(order);
     case 'RefundOrder':
       return refund(command.body, order);
+    case 'CloseRefund':
+      return closeRefund(command, order);
     case 'RecordPayment':
       return recordPayment(command.body, order);
     case 'RecordDecline':
       return recordDecline(command.body, order);
     case 'RecordRefund':
       return recordRefund(command.body, order);
+    case 'RecordRefundDecline':
+      return recordRefundDecline(command.body, order);
     case 'ExpireOrder':
       return expire(order);
   }
 }
 
-function place({ body, referenceTakenBy }: Extract<OrderCommand, { type: 'PlaceOrder' }>): Decision {
+/** An order that costs nothing is paid with its placing: nobody needs to be asked. */
+function place({ body, referenceTakenBy }: Extract<OrderCommand, { type: 'PlaceOrder' }>, totalMax: number): Decision {
   const { expectedTotal, customerId, currency, lines, adjustments, ...rest } = body;
   // The contract has bounded the sum by 2^53 − 1.
   const total = Number(totalOf(body));
   if (expectedTotal !== undefined && expectedTotal !== total) return reject({ code: 'total_mismatch', total });
+  if (total > totalMax) return reject({ code: 'total_too_large', total, totalMax });
   if (referenceTakenBy !== undefined) return reject({ code: 'reference_taken', orderId: referenceTakenBy });
   const numbered = lines.map((line, index) => ({ id: index + 1, ...line }));
-  return accept({
+  const placed: OrderEvent = {
     type: 'order.placed.v1',
     data: { customerId, currency, lines: numbered, adjustments, total, ...rest },
-  });
+  };
+  if (total > 0) return accept(placed);
+  return accept(placed, { type: 'order.payment-recorded.v1', data: { paymentId: 'free', amount: 0, currency } });
 }
 
 /** A placed or paid order may be cancelled until its first shipment; what was paid and not yet asked back goes back. */
@@ -88,11 +118,13 @@ function cancel({ reason }: CancelOrder, order: OrderState): Decision {
   return amount === 0 ? accept(cancelled) : accept(cancelled, refundRequested(order, { amount }));
 }
 
-/** A paid order may be shipped, in as many parts as it takes. */
+/** A paid order may be shipped, in as many parts as it takes, except for what was refunded by its lines, or whole. */
 function ship({ carrier, trackingCode, lines }: ShipOrder, order: OrderState): Decision {
   if (order.status === 'placed') return notReady(order);
   if (order.status !== 'paid') return closed(order);
-  const remaining = remainingOf(order, order.shipments);
+  const remaining = shippable(order);
+  if (isRefundedWhole(order) || remaining.every(({ quantity }) => quantity === 0))
+    return reject({ code: 'nothing_to_ship', ...met(order) });
   const asked = lines ?? remaining.filter(({ quantity }) => quantity > 0);
   const complete = remaining.every(({ id, quantity }) => quantityOf(id, asked) === quantity);
   const shipmentId = order.shipments.length + 1;
@@ -102,27 +134,72 @@ function ship({ carrier, trackingCode, lines }: ShipOrder, order: OrderState): D
   );
 }
 
-/** Only an order that was shipped whole may be delivered. */
+/**
+ * Only an order that was shipped whole may be delivered, or one of which the rest has been refunded since: then its last shipment
+ * was that before.
+ */
 function confirmDelivery(order: OrderState): Decision {
-  if (order.status === 'placed' || order.status === 'paid') return notReady(order);
-  return order.status === 'shipped' ? accept({ type: 'order.delivered.v1', data: {} }) : closed(order);
+  const delivered: OrderEvent = { type: 'order.delivered.v1', data: {} };
+  if (order.status === 'placed') return notReady(order);
+  if (order.status !== 'paid') return order.status === 'shipped' ? accept(delivered) : closed(order);
+  const isOver = isRefundedWhole(order) || shippable(order).every(({ quantity }) => quantity === 0);
+  if (order.shipments.length === 0 || !isOver) return notReady(order);
+  const shipmentId = order.shipments.length + 1;
+  return accept({ type: 'order.shipped.v1', data: { shipmentId, lines: [], complete: true } }, delivered);
 }
 
 /**
- * What was paid may be asked back, in as many parts as it takes: an amount, lines at their unit prices, or all that remains.
- * Refunds are about money, shipments about goods: neither bounds the other.
+ * What was paid may be asked back, in as many parts as it takes: an amount, lines with their share of the adjustments, or all
+ * that remains. Of a cancelled order that is what was declined: everything was asked back when it was cancelled.
  */
 function refund({ amount, lines, reason }: RefundOrder, order: OrderState): Decision {
   if (order.status === 'placed') return notReady(order);
-  if (order.status === 'cancelled') return closed(order);
-  const refusal = lines === undefined ? undefined : refusalOf(lines, remainingOf(order, order.refunds), order);
-  if (refusal !== undefined) return refusal;
   const remaining = refundable(order);
-  // A bigint, because a discount may leave lines that add up to more than 2^53 − 1.
-  const asked = lines === undefined ? BigInt(amount ?? remaining) : priceOf(lines, order);
-  if (asked === 0n || remaining === 0) return reject({ code: 'nothing_to_refund', ...met(order) });
-  if (asked > BigInt(remaining)) return reject({ code: 'refund_exceeded', ...met(order), remaining });
-  return accept(refundRequested(order, { amount: Number(asked), ...given({ lines, reason }) }));
+  if (order.status === 'cancelled' && remaining === 0) return closed(order);
+  const taken = order.refunds.filter(isTaken);
+  const refusal = lines === undefined ? undefined : refusalOf(lines, remainingOf(order, taken), order);
+  if (refusal !== undefined) return refusal;
+  const asked = lines === undefined ? (amount ?? remaining) : amountOfLines(lines, taken, order);
+  if (asked === 0 || remaining === 0) return reject({ code: 'nothing_to_refund', ...met(order) });
+  if (asked > remaining) return reject({ code: 'refund_exceeded', ...met(order), remaining });
+  return accept(refundRequested(order, { amount: asked, ...given({ lines, reason }) }));
+}
+
+/**
+ * The rest of what these lines and those refunded before cost together. So rounding evens out, whatever was declined in between,
+ * and all lines come to the total.
+ */
+function amountOfLines(lines: readonly LineQuantity[], taken: readonly Refund[], order: OrderState): number {
+  const before = taken.filter((each) => each.lines !== undefined);
+  const paidBefore = before.reduce((sum, { amount }) => sum + amount, 0);
+  const pieces = quantitiesOf([...before.map((each) => each.lines ?? []), lines]);
+  const together = amountOf(
+    [...pieces].map(([id, quantity]) => ({ id, quantity })),
+    order,
+  );
+  return Math.max(0, Number(together) - paidBefore);
+}
+
+/**
+ * A refund that nobody will make, or that was made in another way, is closed by hand. Its amount stays asked back, so that it is not
+ * paid twice.
+ */
+function closeRefund(
+  { refundId, body: { reason } }: Extract<OrderCommand, { type: 'CloseRefund' }>,
+  order: OrderState,
+): Decision {
+  if (order.status === 'placed') return notReady(order);
+  const asked = order.refunds.find(({ id }) => id === refundId);
+  if (asked === undefined) return reject({ code: 'refund_unknown', ...met(order), refundId });
+  if (asked.recordedAt !== undefined || asked.closed !== undefined)
+    return reject({ code: 'refund_settled', ...met(order), refundId });
+  return (
+    refusalToTakeAgain(asked, order) ??
+    accept({
+      type: 'order.refund-closed.v1',
+      data: { refundId, amount: asked.amount, currency: order.currency, reason },
+    })
+  );
 }
 
 /** No state refuses a payment: the money has been taken. On a cancelled order it is recorded and asked back at once. */
@@ -147,13 +224,31 @@ function recordDecline({ reason }: RecordDecline, order: OrderState): Decision {
   );
 }
 
+/** One that was declined before is recorded as far as its amount has not been asked for again. */
 function recordRefund({ refundId, amount, currency }: RecordRefund, order: OrderState): Decision {
-  const refunds = order.status === 'placed' ? [] : order.refunds;
-  const asked = refunds.find(({ id }) => id === refundId);
-  if (asked === undefined || asked.amount !== amount || currency !== order.currency)
+  const asked = refundOf(order, { refundId, amount, currency });
+  if (asked === undefined || order.status === 'placed')
     return reject({ code: 'refund_unknown', ...met(order), refundId });
   if (asked.recordedAt !== undefined) return accept();
-  return accept({ type: 'order.refund-recorded.v1', data: { refundId, amount, currency } });
+  return (
+    refusalToTakeAgain(asked, order) ??
+    accept({ type: 'order.refund-recorded.v1', data: { refundId, amount, currency } })
+  );
+}
+
+/** No state refuses it. A refund that was made or closed needs no decline any more. */
+function recordRefundDecline({ reason, ...data }: RecordRefundDecline, order: OrderState): Decision {
+  const { refundId } = data;
+  const asked = refundOf(order, data);
+  if (asked === undefined) return reject({ code: 'refund_unknown', ...met(order), refundId });
+  if (asked.recordedAt !== undefined || asked.declined !== undefined || asked.closed !== undefined) return accept();
+  return accept({ type: 'order.refund-declined.v1', data: { ...data, reason } });
+}
+
+/** The refund that is meant, if the order asked for it so. */
+function refundOf(order: OrderState, { refundId, amount, currency }: RecordRefund): Refund | undefined {
+  if (order.status === 'placed' || currency !== order.currency) return undefined;
+  return order.refunds.find((refund) => refund.id === refundId && refund.amount === amount);
 }
 
 function expire(order: OrderState): Decision {
@@ -163,14 +258,30 @@ function expire(order: OrderState): Decision {
 
 /** The states in which money may have come in. */
 type AfterPayment = Exclude<OrderState, { status: 'placed' }>;
+type Refund = AfterPayment['refunds'][number];
 
 const met = ({ status, version }: OrderState) => ({ status, version });
 const closed = (order: OrderState): Decision => reject({ code: 'order_closed', ...met(order) });
 const notReady = (order: OrderState): Decision => reject({ code: 'order_not_ready', ...met(order) });
 
-/** What was paid and has not been asked back yet. */
+/** A decline frees the amount and the lines of a refund. */
+const isTaken = ({ recordedAt, declined, closed }: Refund) =>
+  declined === undefined || recordedAt !== undefined || closed !== undefined;
+
+/** What was paid and has not been asked back, or was declined. */
 function refundable({ paid, refunds }: AfterPayment): number {
-  return (paid?.amount ?? 0) - refunds.reduce((sum, { amount }) => sum + amount, 0);
+  return (paid?.amount ?? 0) - refunds.filter(isTaken).reduce((sum, { amount }) => sum + amount, 0);
+}
+
+const isRefundedWhole = (order: AfterPayment) =>
+  order.paid !== undefined && order.paid.amount > 0 && refundable(order) === 0;
+
+/** The refusal of a declined refund whose amount or lines have been asked for again. */
+function refusalToTakeAgain(asked: Refund, order: AfterPayment): Decision | undefined {
+  if (isTaken(asked)) return undefined;
+  const remaining = refundable(order);
+  if (asked.amount > remaining) return reject({ code: 'refund_exceeded', ...met(order), remaining });
+  return refusalOf(asked.lines ?? [], remainingOf(order, order.refunds.filter(isTaken)), order);
 }
 
 function refundRequested(
@@ -181,11 +292,23 @@ function refundRequested(
   return { type: 'order.refund-requested.v1', data: { refundId: refunds.length + 1, amount, currency, ...rest } };
 }
 
+/** What is neither shipped nor refunded by line. A refund is of what was not shipped, as long as there is such. */
+function shippable(order: Exclude<AfterPayment, { status: 'cancelled' }>): LineQuantity[] {
+  return remainingOf(order, [...order.shipments, ...order.refunds.filter(isTaken)]);
+}
+
 /** How much of each line none of these has taken: shipments, or refunds by line. */
 function remainingOf(order: OrderState, taken: readonly { lines?: LineQuantity[] | undefined }[]): LineQuantity[] {
-  return order.lines.map(({ id, quantity }) => {
-    return { id, quantity: quantity - taken.reduce((sum, { lines = [] }) => sum + quantityOf(id, lines), 0) };
-  });
+  const quantities = quantitiesOf(taken.map(({ lines = [] }) => lines));
+  return order.lines.map(({ id, quantity }) => ({ id, quantity: Math.max(0, quantity - (quantities.get(id) ?? 0)) }));
+}
+
+/** How much these name of each line together. */
+function quantitiesOf(lists: readonly (readonly LineQuantity[])[]): Map<number, number> {
+  const quantities = new Map<number, number>();
+  for (const lines of lists)
+    for (const { id, quantity } of lines) quantities.set(id, (quantities.get(id) ?? 0) + quantity);
+  return quantities;
 }
 
 const quantityOf = (lineId: number, lines: readonly LineQuantity[]) =>
@@ -204,11 +327,6 @@ function refusalOf(
       return reject({ code: 'line_exceeded', ...met(order), lineId, remaining: line.quantity });
   }
   return undefined;
-}
-
-function priceOf(asked: readonly LineQuantity[], { lines }: OrderState): bigint {
-  const priced = lines.map((line) => ({ ...line, quantity: quantityOf(line.id, asked) }));
-  return totalOf({ lines: priced, adjustments: [] });
 }
 
 /** The same without the properties that are undefined. */

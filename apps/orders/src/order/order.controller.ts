@@ -6,9 +6,11 @@ import {
   ShipOrderMessage,
   ConfirmDeliveryMessage,
   RefundOrderMessage,
+  CloseRefundMessage,
   RecordPaymentMessage,
   RecordDeclineMessage,
   RecordRefundMessage,
+  RecordRefundDeclineMessage,
   type CommandReply,
 } from '@tandem/contracts/order-commands';
 import { ORDER_COMMANDS } from '@tandem/contracts/topology';
@@ -59,6 +61,14 @@ export class OrderController {
     return this.handler.address(commandId, { type: 'RefundOrder', ...asked }, context);
   }
 
+  @MessagePattern(ORDER_COMMANDS.closeRefund, Transport.RMQ)
+  closeRefund(
+    @Payload({ schema: CloseRefundMessage }) { commandId, ...asked }: CloseRefundMessage,
+    @Ctx() context: RequestContext,
+  ): Promise<CommandReply> {
+    return this.handler.address(commandId, { type: 'CloseRefund', ...asked }, context);
+  }
+
   @MessagePattern(ORDER_COMMANDS.recordPayment, Transport.RMQ)
   recordPayment(
     @Payload({ schema: RecordPaymentMessage }) { commandId, ...asked }: RecordPaymentMessage,
@@ -81,5 +91,13 @@ export class OrderController {
     @Ctx() context: RequestContext,
   ): Promise<CommandReply> {
     return this.handler.address(commandId, { type: 'RecordRefund', ...asked }, context);
+  }
+
+  @MessagePattern(ORDER_COMMANDS.recordRefundDecline, Transport.RMQ)
+  recordRefundDecline(
+    @Payload({ schema: RecordRefundDeclineMessage }) { commandId, ...asked }: RecordRefundDeclineMessage,
+    @Ctx() context: RequestContext,
+  ): Promise<CommandReply> {
+    return this.handler.address(commandId, { type: 'RecordRefundDecline', ...asked }, context);
   }
 }

@@ -1,11 +1,13 @@
 import { hash } from 'node:crypto';
 import {
   CancelOrder,
+  CloseRefund,
   ConfirmDelivery,
   PlaceOrder,
   RecordDecline,
   RecordPayment,
   RecordRefund,
+  RecordRefundDecline,
   RefundOrder,
   ShipOrder,
 } from '@tandem/contracts/order-commands';
@@ -18,9 +20,11 @@ const BODIES: Readonly<Record<Exclude<OrderCommand['type'], 'ExpireOrder'>, z.Zo
   ShipOrder,
   ConfirmDelivery,
   RefundOrder,
+  CloseRefund,
   RecordPayment,
   RecordDecline,
   RecordRefund,
+  RecordRefundDecline,
 };
 
 /** Defaults of the first version: the hashes that it stored contain them, so hashes contain them for ever. */

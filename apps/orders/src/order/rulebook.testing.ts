@@ -1,7 +1,7 @@
 import type { OrderState } from '@tandem/contracts/order';
 import { PlaceOrder, type RefundOrder, type ShipOrder } from '@tandem/contracts/order-commands';
 import type { OrderEvent } from '@tandem/contracts/order-events';
-import { decide, type Decision, type OrderCommand } from './decide.ts';
+import { decide, type Decision, type OrderCommand, type OrderLimits } from './decide.ts';
 import { fold, type Recorded } from './order.ts';
 
 export const ORDER_ID = '0197c6f0-5b7a-7cc3-9a51-3f1f6f3c2b10';
@@ -17,8 +17,8 @@ export function given(...history: OrderEvent[]) {
   const order: OrderState | undefined = fold(recorded(history));
   return {
     order,
-    when(command: OrderCommand) {
-      const decision: Decision = decide(command, order);
+    when(command: OrderCommand, limits?: OrderLimits) {
+      const decision: Decision = decide(command, order, limits);
       return {
         decision,
         then: (...events: OrderEvent[]) => expect(decision).toEqual({ events }),
@@ -84,6 +84,20 @@ export const recordingRefund = (changes: Partial<Command<'RecordRefund'>['body']
   orderId: ORDER_ID,
   body: { refundId: 1, amount: 2990, currency: 'EUR', ...changes },
 });
+export const recordingRefundDecline = (
+  changes: Partial<Command<'RecordRefundDecline'>['body']> = {},
+): Command<'RecordRefundDecline'> => ({
+  type: 'RecordRefundDecline',
+  orderId: ORDER_ID,
+  body: { refundId: 1, amount: 2990, currency: 'EUR', reason: 'card expired', ...changes },
+});
+export const closing = (refundId = 1, ifVersion?: number): Command<'CloseRefund'> => ({
+  type: 'CloseRefund',
+  orderId: ORDER_ID,
+  refundId,
+  body: { reason: 'bank transfer' },
+  ifVersion,
+});
 export const expiring: Command<'ExpireOrder'> = { type: 'ExpireOrder', orderId: ORDER_ID };
 
 export const placed: OrderEvent = {
@@ -129,4 +143,12 @@ export const refundDue = (amount: number, refundId = 1, lines?: { id: number; qu
 export const refunded = (amount: number, refundId = 1): OrderEvent => ({
   type: 'order.refund-recorded.v1',
   data: { refundId, amount, currency: 'EUR' },
+});
+export const refundDeclined = (amount: number, refundId = 1): OrderEvent => ({
+  type: 'order.refund-declined.v1',
+  data: { refundId, amount, currency: 'EUR', reason: 'card expired' },
+});
+export const refundClosed = (amount: number, refundId = 1): OrderEvent => ({
+  type: 'order.refund-closed.v1',
+  data: { refundId, amount, currency: 'EUR', reason: 'bank transfer' },
 });

@@ -9,6 +9,7 @@ import type {
   ListOrdersReply,
 } from '@tandem/contracts/order-queries';
 import type { Pool } from 'pg';
+import { refundStatusOf } from '../order/order.ts';
 import { listStatement } from './order-list.ts';
 
 interface OrderRow {
@@ -65,4 +66,9 @@ export class OrderQueries {
   }
 }
 
-const orderOf = ({ state, position }: OrderRow): Order => ({ ...state, position: Number(position) });
+/** Rows that were written before orders had a `refundStatus` have none in their state. */
+const orderOf = ({ state, position }: OrderRow): Order => ({
+  ...state,
+  refundStatus: refundStatusOf(state),
+  position: Number(position),
+});

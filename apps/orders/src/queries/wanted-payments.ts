@@ -63,7 +63,7 @@ function isWanted(query: PaymentWanted, order: OrderRow | undefined): PaymentWan
   }
   const refund = order.refunds?.find(({ id }) => id === asked.refundId);
   if (refund === undefined) return 'unknown';
-  if (refund.recordedAt !== undefined) return 'no';
+  if ((refund.recordedAt ?? refund.declined ?? refund.closed) !== undefined) return 'no';
   const isSame = refund.amount === amount && order.currency === currency && order.paymentId === asked.paymentId;
   return isSame ? 'yes' : 'other';
 }
