@@ -38,6 +38,11 @@ export class MeasuredClock {
     return this.#last;
   }
 
+  /** The earliest that the other's time may be, in milliseconds since 1970. */
+  earliestMs(): number {
+    return this.#low + performance.now();
+  }
+
   /** The latest that the other's time may be, in milliseconds since 1970. */
   latestMs(): number {
     return this.#high + performance.now();

@@ -1,10 +1,12 @@
 import { ClientRMQ, RmqRecord, type ReadPacket, type RmqStatus, type WritePacket } from '@nestjs/microservices';
+import { MeasuredClock } from '@tandem/postgres/clock';
 import type { AmqpConnectionManager } from 'amqp-connection-manager';
 import type { Channel, ConfirmChannel, ConsumeMessage, Message, Options } from 'amqplib';
 import { closeConnection, KeptChannel, openConnection, within } from './connection.ts';
 import { NotTakenError, OutcomeUnknownError, RemoteError, toCallerError } from './errors.ts';
 import { Slots } from './slots.ts';
 import {
+  ANSWERED_AT,
   BATCH_BYTES_MAX,
   BATCH_CONTENT_TYPE,
   BATCH_ITEMS_MAX,
@@ -13,6 +15,7 @@ import {
   idsOf,
   MESSAGE_BYTES_MAX,
   readReply,
+  SENT_AT,
   type ReplyItem,
 } from './wire.ts';
 
@@ -36,10 +39,16 @@ export interface RabbitMqClientOptions {
   batchItemsMax?: number;
   /** How large one message of several requests may be, 256 KiB unless set. */
   batchBytesMax?: number;
+  /** The service's time, learned from its answers. Shared by the clients of one service; of its own unless set. */
+  clock?: MeasuredClock;
 }
 
 export interface RequestOptions {
-  /** How long to wait for the answer; the service does not begin later than that either. */
+  /**
+   * How long to wait for the answer. A service of this repository does not begin later than that either, if one of its answers
+   * has told its time before; it may take it for later than it is by one round trip. Of a first request, and at a service
+   * without a clock, the time on its way does not count.
+   */
   deadlineMs?: number;
   /** W3C trace context that the handler sees. */
   traceparent?: string;
@@ -55,8 +64,9 @@ export interface RequestOptions {
  * A handler answers once: of a stream that a stock server answers with, the first value counts.
  */
 export class RabbitMqClient extends ClientRMQ {
-  readonly #settings: Required<Omit<RabbitMqClientOptions, 'waitMsMax'>>;
+  readonly #settings: Required<Omit<RabbitMqClientOptions, 'waitMsMax' | 'clock'>>;
   readonly #slots: Slots;
+  readonly #clock: MeasuredClock;
   /** What waits for an answer, by id. Ids are never used twice, so a late answer finds nobody. */
   readonly #waiting = new Map<string, Waiting>();
   #lastId = 0;
@@ -67,6 +77,10 @@ export class RabbitMqClient extends ClientRMQ {
   readonly #confirming = new Map<string, (error?: Error) => void>();
   #requests: KeptChannel<Channel> | undefined;
   #events: KeptChannel<ConfirmChannel> | undefined;
+  #looks: KeptChannel<Channel> | undefined;
+  #look: NodeJS.Timeout | undefined;
+  /** How often in a row the queue was seen without a consumer. */
+  #seenWithout = 0;
   #started: Promise<void> | undefined;
   /** Resolves what `connect` returned. */
   #attempted: (() => void) | undefined;
@@ -85,6 +99,7 @@ export class RabbitMqClient extends ClientRMQ {
     const { batchItemsMax = BATCH_ITEMS_MAX, batchBytesMax = BATCH_BYTES_MAX } = options;
     this.#settings = { ...options, batchItemsMax, batchBytesMax };
     this.#slots = new Slots(options.inFlightMax, options.waitMsMax);
+    this.#clock = options.clock ?? new MeasuredClock();
     if (!(batchItemsMax >= 1 && batchItemsMax <= BATCH_ITEMS_MAX))
       throw new RangeError(`batchItemsMax must be between 1 and ${BATCH_ITEMS_MAX}, not ${batchItemsMax}`);
     if (!(batchBytesMax >= 1 && batchBytesMax <= BATCH_BYTES_MAX))
@@ -99,6 +114,14 @@ export class RabbitMqClient extends ClientRMQ {
   /** Whether as many requests wait for an answer as may: the next would be refused. */
   get full(): boolean {
     return this.#waiting.size >= this.#slots.count;
+  }
+
+  /**
+   * Whether nobody takes requests from the queue: seen twice, a second apart, so that a consumer that connects again is waited
+   * for. Until one is there, requests are refused at once, instead of one deadline later.
+   */
+  get isDeserted(): boolean {
+    return this.#seenWithout >= DESERTED_LOOKS;
   }
 
   /** Why the client is not ready, in words for a health check. */
@@ -144,11 +167,12 @@ export class RabbitMqClient extends ClientRMQ {
       const drained = new Promise<void>((resolve) => (this.#drained = resolve));
       await within(DRAIN_MS_MAX, drained);
     }
-    await Promise.all([this.#requests?.close(), this.#events?.close()]);
+    clearTimeout(this.#look);
+    await Promise.all([this.#requests?.close(), this.#events?.close(), this.#looks?.close()]);
     await closeConnection(manager);
     clearInterval(this.#sweep);
     this.#sweep = this.#drained = this.#attempted = undefined;
-    this.#manager = this.#requests = this.#events = this.#started = undefined;
+    this.#manager = this.#requests = this.#events = this.#looks = this.#started = undefined;
     this.client = null;
     this.#blocked = this.#full = this.#closing = false;
     this.#reason = 'closed';
@@ -253,7 +277,38 @@ export class RabbitMqClient extends ClientRMQ {
       lost: () => undefined,
       failed: (error) => this.logger.error(`No channel for events: ${error.message}`),
     });
+    // A channel of its own: to look at a queue that is not there closes it.
+    this.#looks = new KeptChannel(manager, {
+      open: (connection) => connection.createChannel(),
+      setUp: () => Promise.resolve(),
+      opened: () => undefined,
+      lost: () => (this.#seenWithout = 0),
+      failed: () => undefined,
+    });
+    this.#lookLater();
     await firstAttempt;
+  }
+
+  #lookLater(): void {
+    // Soon, when somebody is waited for.
+    const lookMs = this.isDeserted ? LOOK_MS / 4 : LOOK_MS;
+    this.#look = setTimeout(() => {
+      void this.#lookForConsumers().finally(() => {
+        if (this.#manager !== undefined && !this.#closing) this.#lookLater();
+      });
+    }, lookMs).unref();
+  }
+
+  async #lookForConsumers(): Promise<void> {
+    const channel = this.#looks?.current;
+    if (channel === undefined) return;
+    try {
+      const { consumerCount } = await channel.checkQueue(this.#settings.queue);
+      if (this.#looks?.current === channel) this.#seenWithout = consumerCount === 0 ? this.#seenWithout + 1 : 0;
+    } catch {
+      // There is no such queue, which closes the channel, or the connection has gone: the broker returns requests, or refuses them.
+      this.#seenWithout = 0;
+    }
   }
 
   #watch(manager: AmqpConnectionManager): void {
@@ -327,7 +382,7 @@ export class RabbitMqClient extends ClientRMQ {
       return undefined;
     }
     const deadlineAt = performance.now() + deadlineMs;
-    const waiting = { id, json, bytes, deadlineMs, deadlineAt, traceparent, alone, resolve, reject, handedOver: false };
+    const waiting = { id, json, bytes, deadlineMs, deadlineAt, traceparent, alone, resolve, reject, sentAt: undefined };
     this.#waiting.set(id, waiting);
     this.#waitingBytes += bytes;
     this.#sweep ??= setInterval(() => this.#expire(), SWEEP_MS).unref();
@@ -341,6 +396,7 @@ export class RabbitMqClient extends ClientRMQ {
     if (reason !== undefined) return new NotTakenError(reason);
     if (this.#full) return new NotTakenError('RabbitMQ takes messages slower than they come');
     if (this.full) return new NotTakenError(`${this.#waiting.size} requests wait for an answer`);
+    if (this.isDeserted) return new NotTakenError(`Nobody takes requests from ${this.#settings.queue}`);
     return deadlineMs > 0 ? undefined : new NotTakenError('The deadline has passed');
   }
 
@@ -367,8 +423,11 @@ export class RabbitMqClient extends ClientRMQ {
       return;
     }
     const [first] = batch as [Waiting];
-    const { content, options } = batch.length === 1 ? single(first) : coalesced(batch);
-    for (const waiting of batch) waiting.handedOver = true;
+    const now = performance.now();
+    const { content, options } = batch.length === 1 ? single(first, now) : coalesced(batch, now);
+    // The latest that it may be there: what is told must never seem older than it is.
+    if (this.#clock.isMeasured) options.headers = { ...options.headers, [SENT_AT]: Math.ceil(this.#clock.latestMs()) };
+    for (const waiting of batch) waiting.sentAt = now;
     try {
       if (!channel.publish('', this.#settings.queue, content, options)) this.#full = true;
     } catch (error) {
@@ -387,7 +446,16 @@ export class RabbitMqClient extends ClientRMQ {
       this.logger.error('A batch of replies could not be read; its requests wait for their deadlines');
       return;
     }
+    const answeredAt: unknown = message.properties.headers?.[ANSWERED_AT];
+    if (typeof answeredAt === 'number') this.#learnTime(answers, answeredAt);
     for (const answer of answers) this.#answered(answer);
+  }
+
+  /** Between the last of the requests and now was when it was answered. */
+  #learnTime(answers: readonly ReplyItem[], answeredAt: number): void {
+    let sentAt = -Infinity;
+    for (const { id } of answers) sentAt = Math.max(sentAt, this.#waiting.get(id ?? '')?.sentAt ?? -Infinity);
+    if (sentAt > -Infinity) this.#clock.learn(sentAt, performance.now(), answeredAt);
   }
 
   #answered({ id, wellFormed, response, err }: ReplyItem): void {
@@ -416,7 +484,8 @@ export class RabbitMqClient extends ClientRMQ {
     this.#reason = reason.message;
     const unknown = new OutcomeUnknownError(`No answer: ${reason.message}`, { cause: reason });
     const notTaken = new NotTakenError(`Not sent: ${reason.message}`, { cause: reason });
-    for (const waiting of [...this.#waiting.values()]) this.#settle(waiting, waiting.handedOver ? unknown : notTaken);
+    for (const waiting of [...this.#waiting.values()])
+      this.#settle(waiting, waiting.sentAt !== undefined ? unknown : notTaken);
   }
 
   #expire(): void {
@@ -426,7 +495,7 @@ export class RabbitMqClient extends ClientRMQ {
       if (waiting.deadlineAt > now) continue;
       this.#settle(
         waiting,
-        waiting.handedOver
+        waiting.sentAt !== undefined
           ? new OutcomeUnknownError(`No answer within ${waiting.deadlineMs} ms`)
           : new NotTakenError('The deadline passed before it could be sent'),
       );
@@ -461,6 +530,9 @@ const REPLY_QUEUE = 'amq.rabbitmq.reply-to';
 /** Frames that may wait in a channel for the socket; a message is one to three of them. Twice as many fit, see Transform. */
 const CHANNEL_WRITES_MAX = 256;
 const DRAIN_MS_MAX = 10_000;
+/** How often it is looked whether the queue has a consumer, and how often in a row it must have none. */
+const LOOK_MS = 1_000;
+const DESERTED_LOOKS = 2;
 /** A longer deadline is cut to this; RabbitMQ's expiration has a limit too. */
 const DEADLINE_MS_MAX = 86_400_000;
 /** Of all requests that wait for an answer. */
@@ -483,12 +555,16 @@ interface Waiting {
   alone: Options.Publish | undefined;
   resolve: (response: unknown) => void;
   reject: (error: Error) => void;
-  handedOver: boolean;
+  /** When it was handed over, by `performance.now()`; undefined before. */
+  sentAt: number | undefined;
 }
 
 /** One request, exactly as stock Nest sends it; what Tandem adds is in the headers. */
-function single({ id, json, deadlineMs, traceparent, alone }: Waiting): { content: Buffer; options: Options.Publish } {
-  const expiration = Math.ceil(deadlineMs);
+function single(
+  { id, json, deadlineAt, traceparent, alone }: Waiting,
+  now: number,
+): { content: Buffer; options: Options.Publish } {
+  const expiration = remainingOf(deadlineAt, now);
   return {
     content: Buffer.from(`${json}}`),
     options: {
@@ -506,12 +582,13 @@ function single({ id, json, deadlineMs, traceparent, alone }: Waiting): { conten
   };
 }
 
-function coalesced(batch: Waiting[]): { content: Buffer; options: Options.Publish } {
+function coalesced(batch: Waiting[], now: number): { content: Buffer; options: Options.Publish } {
   let longestMs = 0;
-  const items = batch.map(({ json, deadlineMs, traceparent }) => {
+  const items = batch.map(({ json, deadlineAt, traceparent }) => {
+    const deadlineMs = remainingOf(deadlineAt, now);
     longestMs = Math.max(longestMs, deadlineMs);
     const trace = traceparent === undefined ? '' : `,"traceparent":${JSON.stringify(traceparent)}`;
-    return `${json},"deadlineMs":${Math.ceil(deadlineMs)}${trace}}`;
+    return `${json},"deadlineMs":${deadlineMs}${trace}}`;
   });
   return {
     content: batchBody(items),
@@ -520,10 +597,13 @@ function coalesced(batch: Waiting[]): { content: Buffer; options: Options.Publis
       replyTo: REPLY_QUEUE,
       contentType: BATCH_CONTENT_TYPE,
       mandatory: true,
-      expiration: Math.ceil(longestMs),
+      expiration: longestMs,
     },
   };
 }
+
+/** In whole milliseconds, one at least: none would be returned at once by the broker. */
+const remainingOf = (deadlineAt: number, now: number) => Math.max(1, Math.ceil(deadlineAt - now));
 
 /** A channel that is closing throws before it writes anything; of any other error that is not certain. */
 function publishFailure(error: unknown): NotTakenError | OutcomeUnknownError {

@@ -1,17 +1,20 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { type MessageHandler, RmqContext, type RmqStatus, ServerRMQ } from '@nestjs/microservices';
 import type { AmqpConnectionManager } from 'amqp-connection-manager';
+import type { MeasuredClock } from '@tandem/postgres/clock';
 import type { Channel, ConsumeMessage, MessageProperties } from 'amqplib';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { closeConnection, KeptChannel, openConnection, within } from './connection.ts';
-import { isUnexpected, toWireError, type WireError, type WireErrorCode } from './errors.ts';
+import { ExpiredError, isUnexpected, toWireError, type WireError, type WireErrorCode } from './errors.ts';
 import {
+  ANSWERED_AT,
   BATCH_BYTES_MAX,
   BATCH_CONTENT_TYPE,
   BATCH_ITEMS_MAX,
   batchBody,
   batches,
   readRequest,
+  SENT_AT,
   type BadItem,
   type RequestItem,
 } from './wire.ts';
@@ -34,6 +37,11 @@ export interface RabbitMqServerOptions {
   park?: (message: UnreadableMessage) => Promise<void>;
   /** How large one message of several answers may be, 256 KiB unless set. */
   replyBytesMax?: number;
+  /**
+   * A time that all instances of the service share. Answers tell it, so that callers can say when they sent a request, and
+   * deadlines run from then on. Without it they run from the delivery.
+   */
+  clock?: MeasuredClock;
 }
 
 /** What `park` is given. */
@@ -57,7 +65,10 @@ export class RequestContext extends RmqContext {
     this.traceparent = traceparent;
   }
 
-  /** How long the caller still waits, counted from the delivery; Infinity when it did not say. */
+  /**
+   * How long the caller still waits; Infinity when it did not say. Counted from the sending, as far as the caller knows this
+   * service's time (it may seem later than it was, by no more than its fastest round trip), else from the delivery.
+   */
   remainingMs(): number {
     return this.#deadlineAt - performance.now();
   }
@@ -67,7 +78,8 @@ export class RequestContext extends RmqContext {
  * Nest's RabbitMQ server with acks that mean done: a message is acked when each of its requests is settled and its answer
  * handed over. Answers of one turn of the event loop to one caller travel in one message and never wait for each other.
  *
- * Messages that were redelivered are run: handlers must be repeatable. A message with `replyTo` is a request, one without
+ * Messages that were redelivered are run: handlers must be repeatable. When such a run does nothing, the one before may have
+ * done it, so that nobody is told that nothing was done. A message with `replyTo` is a request, one without
  * is an event. A handler answers once; of an Observable the last value counts.
  */
 export class RabbitMqServer extends ServerRMQ {
@@ -248,7 +260,7 @@ export class RabbitMqServer extends ServerRMQ {
       message,
       channel,
       replyTo,
-      receivedAt: performance.now(),
+      sentAt: performance.now() - this.#underWayMs(message),
       unsettled: 1,
       requeue: false,
     };
@@ -289,9 +301,9 @@ export class RabbitMqServer extends ServerRMQ {
       return;
     }
     const { deadlineMs = Infinity } = item;
-    const deadlineAt = delivery.receivedAt + deadlineMs;
+    const deadlineAt = delivery.sentAt + deadlineMs;
     if (deadlineAt <= performance.now()) {
-      this.#refuse(delivery, id, 'expired', 'The deadline had passed before it was done');
+      this.#answer(delivery, id, Infinity, errorJson(id, told(new ExpiredError(), delivery)));
       return;
     }
     try {
@@ -306,8 +318,16 @@ export class RabbitMqServer extends ServerRMQ {
       this.#answer(delivery, id, deadlineAt, answerJson(id, response));
     } catch (error) {
       if (isUnexpected(error)) this.logger.error(error);
-      this.#answer(delivery, id, deadlineAt, errorJson(id, toWireError(error)));
+      this.#answer(delivery, id, deadlineAt, errorJson(id, told(error, delivery)));
     }
+  }
+
+  /** How long a message has been on its way for sure. */
+  #underWayMs({ properties }: ConsumeMessage): number {
+    const { clock } = this.#settings;
+    const sentAt: unknown = properties.headers?.[SENT_AT];
+    if (clock?.isMeasured !== true || typeof sentAt !== 'number') return 0;
+    return Math.max(0, clock.earliestMs() - sentAt);
   }
 
   /** Never rejects. */
@@ -407,11 +427,17 @@ export class RabbitMqServer extends ServerRMQ {
 
   #handOver(channel: Channel, replyTo: string, batch: Answer[]): void {
     const [first] = batch as [Answer];
+    const { clock } = this.#settings;
+    const headers = clock?.isMeasured === true ? { [ANSWERED_AT]: Math.round(clock.nowMs()) } : undefined;
     try {
       const handedOver = first.coalesced
-        ? channel.publish('', replyTo, batchBody(batch.map(({ json }) => json)), { contentType: BATCH_CONTENT_TYPE })
+        ? channel.publish('', replyTo, batchBody(batch.map(({ json }) => json)), {
+            contentType: BATCH_CONTENT_TYPE,
+            headers,
+          })
         : channel.publish('', replyTo, Buffer.from(first.json), {
             correlationId: first.delivery.message.properties.correlationId as string | undefined,
+            headers,
           });
       if (!handedOver) this.#repliesFull = true;
       for (const { delivery } of batch) this.#settle(delivery);
@@ -510,8 +536,8 @@ interface Delivery {
   message: ConsumeMessage;
   channel: Channel;
   replyTo: string | undefined;
-  /** On the clock of `performance.now()`, which no clock adjustment moves. */
-  receivedAt: number;
+  /** When the caller sent it, as far as is known, else when it was delivered; by `performance.now()`, which nobody adjusts. */
+  sentAt: number;
   /** Requests without an answer handed over, events that still run, and what is being parked. */
   unsettled: number;
   /** Parking failed. */
@@ -527,6 +553,14 @@ interface Answer {
   bytes: number;
   /** On the clock of `performance.now()`. */
   expiresAt: number;
+}
+
+/** What a caller is told. A message that comes again may have been run before: what is not done now may be done. */
+function told(error: unknown, { message }: Delivery): WireError {
+  const wireError = toWireError(error);
+  if (!message.fields.redelivered || (wireError.code !== 'unavailable' && wireError.code !== 'expired'))
+    return wireError;
+  return { ...wireError, code: 'outcome_unknown', message: `It was delivered before. ${wireError.message}` };
 }
 
 /** One item of a batch as JSON. */

@@ -12,6 +12,7 @@ import {
   Transport,
 } from '@nestjs/microservices';
 import type { AmqpConnectionManager } from 'amqp-connection-manager';
+import { MeasuredClock } from '@tandem/postgres/clock';
 import { firstValueFrom, of } from 'rxjs';
 import { NotTakenError, OutcomeUnknownError, RemoteError, UnavailableError, invalidMessage } from './errors.ts';
 import { RabbitMqClient, type RabbitMqClientOptions } from './rabbitmq-client.ts';
@@ -22,7 +23,7 @@ import {
   type UnreadableMessage,
 } from './rabbitmq-server.ts';
 import { methodFrame, PlainClient, queueName, RABBITMQ_URL, shortString, TcpProxy, until } from './rabbitmq.testing.ts';
-import { BATCH_CONTENT_TYPE } from './wire.ts';
+import { BATCH_CONTENT_TYPE, SENT_AT } from './wire.ts';
 
 Logger.overrideLogger(false);
 
@@ -466,6 +467,36 @@ describe('what cannot be run', () => {
     expect(ran).toEqual(['in time']);
   });
 
+  test('a request is not run when its deadline passed before the delivery, by the time that answers tell', async () => {
+    const ran: unknown[] = [];
+    // The clock that the instances of the service share is an hour behind this machine's.
+    const clock = new MeasuredClock();
+    clock.learn(performance.now(), performance.now(), Date.now() - 3_600_000);
+    const run: Handler = (data, context) => {
+      ran.push(data);
+      return [context.remainingMs(), context.getMessage().properties.headers?.[SENT_AT] ?? null];
+    };
+    await serve({ run }, { clock });
+    const client = await call({ deadlineMs: 4_000 });
+    expect((await client.request<unknown[]>('run', 'first'))[1]).toBeNull();
+    const [remainingMs, sentAt] = await client.request<number[]>('run', 'second');
+    expect(remainingMs).toBeLessThanOrEqual(4_000);
+    // Never earlier than it was, later by a round trip at most.
+    expect(sentAt).toBeLessThanOrEqual(clock.latestMs() + 4_000);
+    expect(sentAt).toBeGreaterThan(clock.earliestMs() - 4_000);
+
+    // What a process reads that was stopped after the broker had written to its socket.
+    const late = (ms: number) => ({ [SENT_AT]: Math.round(clock.nowMs()) - ms });
+    const items = [{ id: 'a', pattern: 'run', data: 'late', deadlineMs: 4_000 }];
+    plain.send(queue, batchOf(items), { ...asBatch, headers: late(8_500) });
+    const headers = { 'x-deadline-ms': 4_000, ...late(8_500) };
+    plain.send(queue, { pattern: 'run', data: 'late' }, { correlationId: 'x', headers });
+    plain.send(queue, batchOf([{ ...items[0], data: 'in time' }]), { ...asBatch, headers: late(100) });
+    await until('the answers', () => plain.replies.length === 3);
+    expect(JSON.stringify(plain.bodies()).match(/"expired"/g)).toHaveLength(2);
+    expect(ran).toEqual(['first', 'second', 'in time']);
+  });
+
   test('a request that waited in the queue past its deadline is never delivered', async () => {
     await plain.channel.assertQueue(queue, { durable: true });
     const client = await call({ deadlineMs: 1_000 });
@@ -552,7 +583,6 @@ describe('acks', () => {
     proxy.cut('test server');
     // Delivered again, because it was not acked.
     await until('it was run again', () => runs === 2);
-    proxy.accept();
     expect(await answer).toBe('run 1');
     await until('the server is ready', () => server.ready);
     await server.close();
@@ -574,7 +604,6 @@ describe('acks', () => {
     // With a prefetch of one, the second is taken because the first has been acked.
     await until('the second was run', () => runs === 2);
     expect(await second).toBeInstanceOf(OutcomeUnknownError);
-    proxy.accept();
     await until('the server is ready', () => server.ready);
     expect(await client.request('work', {})).toBe(3);
   });
@@ -642,6 +671,48 @@ describe('closing', () => {
 });
 
 describe('outcomes', () => {
+  test('of requests that were delivered before are unknown, though nothing is done the second time', async () => {
+    const proxy = await TcpProxy.listen();
+    closing.push(() => proxy.close());
+    let delivered = 0;
+    const door = gate();
+    const stall = () => {
+      delivered += 1;
+      return door.passed;
+    };
+    await serve({ fails: stall, comesLate: stall }, { url: proxy.url });
+    const client = await call({ deadlineMs: 30_000 });
+    const outcome = failure(client.request('fails', 1));
+    const headers = { 'x-deadline-ms': 4_000, [SENT_AT]: Date.now() - 8_000 };
+    plain.send(queue, { pattern: 'comesLate', data: 1 }, { correlationId: 'x', headers });
+    await until('both are under way', () => delivered === 2);
+    const clock = new MeasuredClock();
+    clock.learn(performance.now(), performance.now(), Date.now());
+    await serve(
+      { fails: () => Promise.reject(new UnavailableError('The database is away')), comesLate: echo },
+      { clock },
+    );
+    proxy.refuse();
+    expect(await outcome).toBeInstanceOf(OutcomeUnknownError);
+    await until('both are answered', () => plain.replies.length === 1);
+    expect(plain.bodies()).toMatchObject([{ err: { code: 'outcome_unknown' } }]);
+    proxy.accept();
+    door.open();
+  });
+
+  test('a queue that has lost its consumers refuses soon, and takes requests again when one is back', async () => {
+    const server = await serve({ echo });
+    const client = await call({ deadlineMs: 30_000 });
+    expect(await client.request('echo', 1)).toEqual({ echo: 1 });
+    await server.close();
+    await until('it is known', () => client.isDeserted, 30_000);
+    expect(await failure(client.request('echo', 2))).toBeInstanceOf(NotTakenError);
+    expect(await messages()).toBe(0);
+    await serve({ echo });
+    await until('it is known', () => !client.isDeserted, 30_000);
+    expect(await client.request('echo', 3)).toEqual({ echo: 3 });
+  });
+
   test('a queue that does not exist was not taken, alone and in a batch', async () => {
     const client = await call();
     expect(await failure(client.request('echo', 1))).toBeInstanceOf(NotTakenError);
@@ -656,7 +727,6 @@ describe('outcomes', () => {
     closing.push(() => proxy.close());
     const door = gate();
     await serve({ echo, hang: () => door.passed });
-    closing.push(async () => door.open());
     const client = await call({ url: proxy.url });
     const statuses: string[] = [];
     client.status.subscribe((status) => statuses.push(status));
@@ -745,7 +815,6 @@ describe('outcomes', () => {
     closing.push(() => proxy.close());
     const door = gate();
     await serve({ echo, hang: () => door.passed });
-    closing.push(async () => door.open());
     const client = await call({ url: proxy.url });
     const inFlight = failure(client.request('hang', 1));
     await pause(100);

@@ -10,6 +10,10 @@ export const BATCH_BYTES_MAX = 262_144;
 /** A larger message is not read, it is parked. */
 export const MESSAGE_BYTES_MAX = 1_048_576;
 
+/** Headers of requests and of answers: when they were sent, in milliseconds by the clock that the service's instances share. */
+export const SENT_AT = 'x-sent-at';
+export const ANSWERED_AT = 'x-answered-at';
+
 /** Ids are echoed in answers and kept in maps, so they have a limit. */
 const ID_LENGTH_MAX = 128;
 
