@@ -8,7 +8,7 @@ export const decimal = <T extends z.ZodType>(schema: T) =>
 /** An instant of a query string, in any zone. Of milliseconds at most, as everything here is. */
 export const instant = z.iso
   .datetime({ offset: true })
-  .regex(/^[^.]*(\.\d{1,3}(?!\d).*)?$/, 'must not be finer than milliseconds');
+  .refine((text) => /^[^.]*(\.\d{1,3}(?!\d).*)?$/.test(text), 'must not be finer than milliseconds');
 
 /**
  * The same instant as contracts have it: in UTC, with milliseconds.

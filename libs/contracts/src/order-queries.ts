@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Amount, Currency } from './money.ts';
 import { Order, OrderId, OrderStatus, PaymentId, Version } from './order.ts';
-import { ORDER_EVENT_TYPES } from './order-events.ts';
+import { OrderEvent } from './order-events.ts';
 import { Instant, Position, identifier } from './text.ts';
 
 /** The most that one page may hold. */
@@ -31,18 +31,14 @@ export type ListOrders = z.infer<typeof ListOrders>;
 export const ListOrdersReply = z.strictObject({ orders: z.array(Order), more: z.boolean() });
 export type ListOrdersReply = z.infer<typeof ListOrdersReply>;
 
+const recorded = { position: Position, orderId: OrderId, version: Version, time: Instant };
+const recordedEvents = OrderEvent.options.map((option) =>
+  z.strictObject({ ...recorded, ...option.shape }).meta({ id: `${option.meta()?.id}Event` }),
+);
+
 /** One event of an order's history, as the API shows it. */
 export const RecordedEvent = z
-  .strictObject({
-    position: Position,
-    orderId: OrderId,
-    version: Version,
-    type: z.enum(ORDER_EVENT_TYPES as [string, ...string[]]),
-    time: Instant,
-    data: z
-      .record(z.string(), z.unknown())
-      .meta({ description: 'What the type says; its schema is the one of that name' }),
-  })
+  .discriminatedUnion('type', recordedEvents as [(typeof recordedEvents)[number], ...typeof recordedEvents])
   .meta({ id: 'RecordedEvent' });
 export type RecordedEvent = z.infer<typeof RecordedEvent>;
 

@@ -42,6 +42,8 @@ const rangeOf = (unit: string, usual: string) => ({
   to: instant.optional().meta({ description: `Not itself included; rounded up to the ${unit}; now unless given` }),
 });
 
+const currency = Currency.optional().meta({ description: 'ISO 4217 code; every currency unless given' });
+
 /** The parameters of `GET /v1/analytics/summary`. */
 export const SummaryParameters = z.strictObject({ after });
 export type SummaryParameters = z.infer<typeof SummaryParameters>;
@@ -49,8 +51,8 @@ export type SummaryParameters = z.infer<typeof SummaryParameters>;
 /** The parameters of `GET /v1/analytics/revenue`. */
 export const RevenueParameters = z.strictObject({
   ...rangeOf('bucket', '60 minutes, 24 hours or 30 days'),
-  bucket: RevenueBucketLength.default('minute'),
-  currency: Currency.optional(),
+  bucket: RevenueBucketLength.default('minute').meta({ description: 'The length of time that each sum is of' }),
+  currency,
   after,
 });
 export type RevenueParameters = z.infer<typeof RevenueParameters>;
@@ -62,7 +64,7 @@ export type HoursParameters = z.infer<typeof HoursParameters>;
 /** The parameters of `GET /v1/analytics/products` and `/customers`. */
 export const TopParameters = z.strictObject({
   ...rangeOf('day', '7 days'),
-  currency: Currency.optional(),
+  currency,
   limit: decimal(z.int().min(1).max(TOP_MAX).default(10)).meta({ description: 'How many of each currency' }),
   after,
 });

@@ -4,16 +4,18 @@ import { z } from 'zod';
 import { decimal, instant } from '../query-text.ts';
 
 const page = {
-  limit: decimal(z.int().min(1).max(PAGE_LIMIT_MAX).default(20)),
+  limit: decimal(z.int().min(1).max(PAGE_LIMIT_MAX).default(20)).meta({
+    description: 'The most that the page may hold',
+  }),
   cursor: z.string().min(1).max(200).optional().meta({ description: '`nextCursor` of the page before' }),
 };
 
 /** The parameters of `GET /v1/orders`. */
 export const OrdersParameters = z.strictObject({
-  customer: OrderFilter.shape.customerId,
-  status: OrderFilter.shape.status,
-  reference: OrderFilter.shape.reference,
-  currency: OrderFilter.shape.currency,
+  customer: OrderFilter.shape.customerId.meta({ description: 'The `customerId` of the orders' }),
+  status: OrderFilter.shape.status.meta({ description: 'What the orders have come to' }),
+  reference: OrderFilter.shape.reference.meta({ description: 'The reference that the customer gave' }),
+  currency: OrderFilter.shape.currency.meta({ description: 'The currency of the orders' }),
   placedAfter: instant.optional().meta({ description: 'Placed later than this', example: '2026-01-01T00:00:00Z' }),
   placedBefore: instant.optional().meta({ description: 'Placed earlier than this', example: '2027-01-01T00:00:00Z' }),
   ...page,

@@ -15,11 +15,11 @@ const Cursor = z.string().min(1).max(200).meta({ description: '`nextCursor` of t
 
 /** The parameters of `GET /v1/admin/parked`. */
 export const ParkedParameters = z.strictObject({
-  service: ParkedService.optional(),
-  state: ParkedFilter.shape.state,
-  source: ParkedFilter.shape.source,
-  order: ParkedFilter.shape.orderId,
-  limit: decimal(Limit.default(20)),
+  service: ParkedService.optional().meta({ description: 'The service that parked it; every service unless given' }),
+  state: ParkedFilter.shape.state.meta({ description: 'Whether it waits, or what was done with it' }),
+  source: ParkedFilter.shape.source.meta({ description: 'The queue or topic that it came from' }),
+  order: ParkedFilter.shape.orderId.meta({ description: 'The id of the order that it is about' }),
+  limit: decimal(Limit.default(20)).meta({ description: 'The most that the page may hold' }),
   cursor: Cursor.optional(),
 });
 export type ParkedParameters = z.infer<typeof ParkedParameters>;

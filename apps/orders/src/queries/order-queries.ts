@@ -58,8 +58,8 @@ export class OrderQueries {
     });
     const events = rows.slice(0, limit).map(({ position, version, at, ...stored }) => {
       // Whoever asks knows the types of today.
-      const { type, data } = ORDER_EVENT_VERSIONS.upcast(stored.type, stored.data, { orderId, version, at });
-      return { position: Number(position), orderId, version, type, time: at.toISOString(), data };
+      const event = ORDER_EVENT_VERSIONS.upcast(stored.type, stored.data, { orderId, version, at });
+      return { position: Number(position), orderId, version, time: at.toISOString(), ...event };
     });
     const found = events.length > 0 || (await this.get({ orderId })).order !== null;
     return { found, events, more: rows.length > limit };
