@@ -583,6 +583,7 @@ describe('acks', () => {
     proxy.cut('test server');
     // Delivered again, because it was not acked.
     await until('it was run again', () => runs === 2);
+    proxy.accept();
     expect(await answer).toBe('run 1');
     await until('the server is ready', () => server.ready);
     await server.close();
@@ -604,6 +605,7 @@ describe('acks', () => {
     // With a prefetch of one, the second is taken because the first has been acked.
     await until('the second was run', () => runs === 2);
     expect(await second).toBeInstanceOf(OutcomeUnknownError);
+    proxy.accept();
     await until('the server is ready', () => server.ready);
     expect(await client.request('work', {})).toBe(3);
   });
