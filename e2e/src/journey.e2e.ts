@@ -263,7 +263,7 @@ describe('lists', () => {
     expect(await idsOf({ reference: 'third', status: 'placed' })).toEqual([]);
   });
 
-  it('are of one currency, or of one time, which neither of its ends belongs to', async () => {
+  it('are of one currency, or of one time, which its beginning belongs to and its end does not', async () => {
     const customer = newCustomer();
     const orders: Order[] = [];
     for (const currency of ['EUR', 'JPY', 'EUR', 'JPY']) orders.push(await placed(smallestOrder(customer, currency)));
@@ -272,14 +272,21 @@ describe('lists', () => {
       (await get('/v1/orders', { customer, ...query })).body.data.map(({ id }: Order) => id);
     expect(await idsOf({ currency: 'JPY' })).toEqual([four.id, two.id]);
     expect(await idsOf({ currency: 'CHF' })).toEqual([]);
+    expect(await idsOf({ placedFrom: one.placedAt, placedBefore: three.placedAt })).toEqual([two.id, one.id]);
+    expect(await idsOf({ placedFrom: three.placedAt, placedBefore: four.placedAt })).toEqual([three.id]);
+    expect(await idsOf({ placedFrom: one.placedAt, currency: 'EUR' })).toEqual([three.id, one.id]);
+    // The older name excludes its own time.
     expect(await idsOf({ placedAfter: one.placedAt, placedBefore: four.placedAt })).toEqual([three.id, two.id]);
-    expect(await idsOf({ placedAfter: one.placedAt, currency: 'EUR' })).toEqual([three.id]);
     // The same instant in another zone.
     const there = new Date(Date.parse(three.placedAt) + 7_200_000).toISOString().replace('Z', '+02:00');
     expect(await idsOf({ placedBefore: there })).toEqual([two.id, one.id]);
-    const { nextCursor: cursor } = (await get('/v1/orders', { customer, currency: 'EUR', limit: '1' })).body;
-    const other = await get('/v1/orders', { customer, currency: 'JPY', limit: '1', cursor });
-    expect([other.status, other.body.code]).toEqual([400, 'invalid_request']);
+    const ranged = { customer, currency: 'EUR', placedFrom: one.placedAt, limit: '1' };
+    const { nextCursor: cursor } = (await get('/v1/orders', ranged)).body;
+    for (const changed of [{ currency: 'JPY' }, { placedFrom: three.placedAt }]) {
+      const other = await get('/v1/orders', { ...ranged, ...changed, cursor });
+      expect([other.status, other.body.code]).toEqual([400, 'invalid_request']);
+    }
+    expect((await get('/v1/orders', { ...ranged, cursor })).body.data.map(({ id }: Order) => id)).toEqual([one.id]);
   });
 
   it("of an order's events page, too", async () => {

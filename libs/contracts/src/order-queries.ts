@@ -14,12 +14,13 @@ export type GetOrder = z.infer<typeof GetOrder>;
 export const GetOrderReply = z.strictObject({ order: Order.nullable() });
 export type GetOrderReply = z.infer<typeof GetOrderReply>;
 
-/** What `order.list` may filter by. Both times are exclusive. */
+/** What `order.list` may filter by. `placedFrom` is inclusive, `placedBefore` exclusive, as was the older `placedAfter`. */
 export const OrderFilter = z.strictObject({
   customerId: identifier(64).optional(),
   status: OrderStatus.optional(),
   currency: Currency.optional(),
   reference: identifier(64).optional(),
+  placedFrom: Instant.optional(),
   placedAfter: Instant.optional(),
   placedBefore: Instant.optional(),
 });

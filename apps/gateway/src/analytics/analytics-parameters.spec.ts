@@ -22,6 +22,14 @@ describe('the range of revenue', () => {
     expect(minutesOf(range, NOW)).toEqual({ from: '2026-01-01T08:00:00.000Z', to: '2026-01-01T08:03:00.000Z' });
   });
 
+  it('takes in what is before its end by less than a millisecond', () => {
+    const range = { from: '2026-01-01T08:00:00.000999Z', to: '2026-01-01T08:02:00.000001Z' };
+    expect(minutesOf(range, NOW)).toEqual({ from: '2026-01-01T08:00:00.000Z', to: '2026-01-01T08:03:00.000Z' });
+    expect(minutesOf({ ...range, to: '2026-01-01T08:02:00.000000Z' }, NOW)).toMatchObject({
+      to: '2026-01-01T08:02:00.000Z',
+    });
+  });
+
   it('ends an hour after nothing but `to` is said, and now after nothing but `from`', () => {
     expect(minutesOf({ to: '2026-01-01T02:00:00Z' }, NOW)).toMatchObject({ from: '2026-01-01T01:00:00.000Z' });
     expect(minutesOf({ from: '2026-01-01T12:00:00Z' }, NOW)).toMatchObject({ to: '2026-01-01T12:35:00.000Z' });

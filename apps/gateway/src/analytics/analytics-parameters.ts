@@ -84,7 +84,7 @@ export function rangeIn(
   range: { from?: string | undefined; to?: string | undefined },
   nowMs: number,
 ): { from: string; to: string } {
-  const toMs = Math.ceil((range.to === undefined ? nowMs : Date.parse(range.to)) / lengthMs) * lengthMs;
+  const toMs = Math.ceil((range.to === undefined ? nowMs : parseUp(range.to)) / lengthMs) * lengthMs;
   const fromMs =
     range.from === undefined ? toMs - usual * lengthMs : Math.floor(Date.parse(range.from) / lengthMs) * lengthMs;
   if (fromMs >= toMs) {
@@ -98,6 +98,9 @@ export function rangeIn(
   }
   return { from: isoOf(fromMs, 'from'), to: isoOf(toMs, 'to') };
 }
+
+/** The millisecond of an instant, or the next one if it is finer than that. */
+const parseUp = (instant: string): number => Date.parse(instant) + (/\.\d{3}0*[1-9]/.test(instant) ? 1 : 0);
 
 function isoOf(timeMs: number, parameter: string): string {
   const iso = new Date(timeMs).toISOString();

@@ -16,8 +16,16 @@ export const OrdersParameters = z.strictObject({
   status: OrderFilter.shape.status.meta({ description: 'What the orders have come to' }),
   reference: OrderFilter.shape.reference.meta({ description: 'The reference that the customer gave' }),
   currency: OrderFilter.shape.currency.meta({ description: 'The currency of the orders' }),
-  placedAfter: instant.optional().meta({ description: 'Placed later than this', example: '2026-01-01T00:00:00Z' }),
-  placedBefore: instant.optional().meta({ description: 'Placed earlier than this', example: '2027-01-01T00:00:00Z' }),
+  placedFrom: instant.optional().meta({ description: 'Placed at this time or later', example: '2026-01-01T00:00:00Z' }),
+  placedBefore: instant.optional().meta({
+    description: 'Placed earlier than this: ranges from one `placedFrom` to the next have each order once',
+    example: '2027-01-01T00:00:00Z',
+  }),
+  placedAfter: instant.optional().meta({
+    deprecated: true,
+    description: 'Placed later than this, itself excluded. Use `placedFrom`',
+    example: '2026-01-01T00:00:00Z',
+  }),
   ...page,
 });
 export type OrdersParameters = z.infer<typeof OrdersParameters>;

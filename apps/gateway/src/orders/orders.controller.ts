@@ -29,7 +29,7 @@ import { DocumentGetOrder, DocumentListEvents, DocumentListOrders, DocumentPlace
 import { OrdersClient } from './orders.client.ts';
 
 /** What a cursor is bound to, in this order. */
-const FILTERS = ['customerId', 'status', 'reference', 'currency', 'placedAfter', 'placedBefore'] as const;
+const FILTERS = ['customerId', 'status', 'reference', 'currency', 'placedAfter', 'placedBefore', 'placedFrom'] as const;
 
 @Controller('v1/orders')
 export class OrdersController {
@@ -60,9 +60,10 @@ export class OrdersController {
     @Req() request: FastifyRequest,
   ): Promise<OrderPage> {
     const { limit, cursor, customer: customerId, status, reference, currency } = parameters;
+    const placedFrom = utcOf(parameters.placedFrom, 'placedFrom');
     const placedAfter = utcOf(parameters.placedAfter, 'placedAfter');
     const placedBefore = utcOf(parameters.placedBefore, 'placedBefore');
-    const filter = { customerId, status, reference, currency, placedAfter, placedBefore };
+    const filter = { customerId, status, reference, currency, placedFrom, placedAfter, placedBefore };
     const list = ['orders', ...FILTERS.map((name) => filter[name])];
     const query = { filter, limit, before: readCursor(list, cursor, OrderId) };
     const { orders, more } = await this.orders.list(query, traceOf(request));

@@ -3,6 +3,21 @@ import { leadWheneverPossible, pause, type LeadershipOptions, type Term } from '
 import type { GroupCommit } from '../event-store/group-commit.ts';
 import { commandOf } from '../order/command-handler.ts';
 
+/**
+ * The oldest unpaid orders that were placed so long ago: an id begins with the millisecond of placing. The oldest of all are read,
+ * and which of them are due is decided outside of the limit: inside, PostgreSQL would read all that are not due, too.
+ */
+export const dueStatement = (deadlineMs: number, limit: number) => ({
+  name: 'orders-past-payment-deadline',
+  text: `select id from (
+           select status, id from orders where (status, id) >= ('placed', '00000000-0000-0000-0000-000000000000'::uuid)
+            order by status, id limit $2) as oldest
+          where status = 'placed'
+            and id < (lpad(to_hex(greatest(0, (extract(epoch from now()) * 1000)::bigint - $1)), 12, '0') || repeat('0', 20))::uuid
+          order by id`,
+  values: [deadlineMs, limit],
+});
+
 export interface PaymentDeadlinesOptions {
   commits: GroupCommit;
   leadership: Omit<LeadershipOptions, 'name'>;
@@ -60,19 +75,12 @@ export class PaymentDeadlines {
     }
   }
 
-  /** The oldest orders whose time is over: an id begins with the millisecond of placing. */
+  /** The oldest orders whose time is over. Mostly there is none, as the first one tells. */
   async #due({ client }: Term): Promise<string[]> {
     const { deadlineMs, ordersMax } = this.#options;
-    const { rows } = await client.query<{ id: string }>({
-      name: 'orders-past-payment-deadline',
-      text: `select id from orders
-              where (status, id) >= ('placed', '00000000-0000-0000-0000-000000000000'::uuid)
-                and (status, id) < ('placed', (lpad(to_hex(greatest(0, (extract(epoch from now()) * 1000)::bigint - $1)), 12, '0')
-                                               || repeat('0', 20))::uuid)
-              order by status, id limit $2`,
-      values: [deadlineMs, ordersMax],
-    });
-    return rows.map(({ id }) => id);
+    const read = async (limit: number) => (await client.query<{ id: string }>(dueStatement(deadlineMs, limit))).rows;
+    const due = (await read(1)).length === 0 ? [] : await read(ordersMax);
+    return due.map(({ id }) => id);
   }
 
   #expire(orderId: string): Promise<CommandReply> {

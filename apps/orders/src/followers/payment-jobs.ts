@@ -223,18 +223,22 @@ const SETTLED = ['order.refund-recorded.v1', 'order.refund-declined.v1', 'order.
 
 /** Orders that were placed long ago and are neither paid nor cancelled, after one of them. */
 async function readUnpaid({ client }: Term, after: string, olderThanMs: number, limit: number) {
-  const { rows } = await client.query<{ id: string; state: OrderState }>({
-    name: 'read-unpaid',
-    // Ids are UUIDs of version 7: they begin with the milliseconds of their making.
-    text: `select id, state from orders
-            where status = 'placed' and id > $1
-              and id < (lpad(to_hex((extract(epoch from now()) * 1000 - $2::double precision)::bigint), 12, '0')
-                        || repeat('0', 20))::uuid
-            order by id limit $3`,
-    values: [after, olderThanMs, limit],
-  });
-  return rows;
+  return (await client.query<{ id: string; state: OrderState }>(unpaidStatement(after, olderThanMs, limit))).rows;
 }
+
+/** Reads no more orders than it may show, as `dueStatement` does. Ids begin with the milliseconds of placing. */
+export const unpaidStatement = (after: string, olderThanMs: number, limit: number) => ({
+  name: 'read-unpaid',
+  text: `select o.id, o.state
+           from (select status, id from orders where (status, id) > ('placed', $1::uuid)
+                  order by status, id limit $3) as oldest
+          cross join lateral (select id, state from orders where id = oldest.id offset 0) as o
+          where oldest.status = 'placed'
+            and oldest.id < (lpad(to_hex((extract(epoch from now()) * 1000 - $2::double precision)::bigint), 12, '0')
+                             || repeat('0', 20))::uuid
+          order by o.id`,
+  values: [after, olderThanMs, limit],
+});
 
 /** Refunds that were asked for long ago and of which nothing has come. */
 async function readUnrecorded({ client }: Term, olderThanMs: number, limit: number) {
