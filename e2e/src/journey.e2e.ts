@@ -207,7 +207,24 @@ describe('an order', () => {
     expect([stale.status, stale.headers.get('etag')]).toEqual([412, '"1"']);
     expect(stale.body).toMatchObject({ code: 'version_mismatch', order: { id, status: 'placed', version: 1 } });
 
-    expect((await cancel(id, {}, { 'if-match': '*' })).status).toBe(200);
+    const unmet: Record<string, string>[] = [
+      { 'if-match': '"0"' },
+      { 'if-match': '"abc"' },
+      { 'if-match': 'W/"2", "3"' },
+      { 'if-none-match': '*' },
+      { 'if-none-match': '"7", "1"' },
+    ];
+    for (const headers of unmet) {
+      const answer = await cancel(id, {}, headers);
+      expect([answer.status, answer.body.code, answer.headers.get('etag')]).toEqual([412, 'version_mismatch', '"1"']);
+    }
+    const read = await get(`/v1/orders/${id}`, {}, { 'if-match': '"2"', 'if-none-match': '"1"' });
+    expect([read.status, read.body.code, read.headers.get('etag')]).toEqual([412, 'version_mismatch', '"1"']);
+    expect((await get(`/v1/orders/${id}`, {}, { 'if-match': 'W/"1"' })).status).toBe(200);
+
+    const listed = { 'if-match': '"abc", W/"1"', 'if-none-match': '"2"' };
+    expect((await cancel(id, {}, listed)).status).toBe(200);
+    expect((await cancel(id, {}, { 'if-match': '*' })).body.code).toBe('order_closed');
     expect((await get(`/v1/orders/${id}`, {}, { 'if-none-match': '"1"' })).status).toBe(200);
   });
 

@@ -161,6 +161,10 @@ describe('commands', () => {
     expect(refused.headers.get('idempotency-replayed')).toBe('true');
     await cancel({ 'if-match': '*', 'idempotency-key': 'k-1' });
     expect(messages[1]).not.toHaveProperty('ifVersion');
+    await cancel({ 'if-match': '"3", "x", W/"4"', 'if-none-match': '"5"' });
+    expect(messages[2]).toMatchObject({ ifVersion: [3, 4], unlessVersion: [5] });
+    await cancel({ 'if-none-match': '*' });
+    expect(messages[3]).toMatchObject({ ifVersion: [] });
   });
 
   const rejections: Record<Rejection['code'], [Rejection, number]> = {

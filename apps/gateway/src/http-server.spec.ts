@@ -50,6 +50,8 @@ describe('bodies', () => {
     'text/plain',
     'application/x-www-form-urlencoded',
     'application/json; charset=latin1',
+    'application/json; charset="us-ascii"; charset=utf-8',
+    'application/json; half',
     'application/jsonp',
     'multipart/form-data; boundary=x',
     'nonsense',
@@ -62,15 +64,20 @@ describe('bodies', () => {
     expect(problemOf(await post(JSON.stringify(order), {})).status).toBe(415);
     const compressed = await post(JSON.stringify(order), { ...json, 'content-encoding': 'gzip' });
     expect(problemOf(compressed).status).toBe(415);
+    for (const coding of ['identity', 'Identity', 'IDENTITY', 'identity, identity', ''])
+      expect(problemOf(await post(JSON.stringify(order), { ...json, 'content-encoding': coding })).status).toBe(503);
   });
 
-  it.each(['application/json', 'application/json; charset=utf-8', 'Application/JSON;charset="UTF-8"'])(
-    'of type %s are read',
-    async (type) => {
-      // Nothing is connected, so a request that was read ends there.
-      expect(problemOf(await post(JSON.stringify(order), { 'content-type': type })).status).toBe(503);
-    },
-  );
+  it.each([
+    'application/json',
+    'application/json; charset=utf-8',
+    'Application/JSON;charset="UTF-8"',
+    'application/json; version=1; profile="a;b, \\" charset=latin1" ;; charset=utf8;',
+    'application/json ; x-y=z',
+  ])('of type %s are read', async (type) => {
+    // Nothing is connected, so a request that was read ends there.
+    expect(problemOf(await post(JSON.stringify(order), { 'content-type': type })).status).toBe(503);
+  });
 
   it('past 64 KiB are 413', async () => {
     const padded = JSON.stringify(order).padEnd(65_537);
@@ -83,8 +90,10 @@ describe('bodies', () => {
     expect(problemOf(await post(deep))).toMatchObject({ status: 400, code: 'invalid_request' });
   });
 
-  it('that are empty are as good as {}, with a type and without', async () => {
-    for (const headers of [json, {}]) {
+  it('that are empty are as good as {}, whatever their type', async () => {
+    const types = ['text/plain', 'nonsense', 'application/json; charset=latin1'];
+    const headed = types.map((type) => ({ 'content-type': type, 'content-length': '0' }));
+    for (const headers of [json, {}, ...headed]) {
       const problem = problemOf(await post(undefined, headers));
       expect(problem.errors).toContainEqual({ pointer: '/customerId', detail: 'is required' });
     }
@@ -129,6 +138,21 @@ describe('headers', () => {
         'content-security-policy': expect.stringContaining("default-src 'none'"),
         'cache-control': 'no-store',
       });
+  });
+
+  it('that hold a request to an ETag where there is none are 412, or 304', async () => {
+    for (const headers of [{ 'if-match': '"1"' }, { 'if-none-match': '*' }] as Record<string, string>[]) {
+      const refused = await post(JSON.stringify(order), { ...json, ...headers });
+      expect(problemOf(refused)).toMatchObject({ status: 412, code: 'precondition_failed' });
+    }
+    for (const headers of [{ 'if-match': '*' }, { 'if-none-match': '"1"' }] as Record<string, string>[])
+      expect(problemOf(await post(JSON.stringify(order), { ...json, ...headers })).status).toBe(503);
+    const read = (headers: Record<string, string>, url = '/problems') => app.inject({ url, headers });
+    expect(problemOf(await read({ 'if-match': '"1"' })).code).toBe('precondition_failed');
+    expect(problemOf(await read({ 'if-match': '"1"' }, '/problems/none')).code).toBe('route_not_found');
+    const unchanged = await read({ 'if-none-match': '*' });
+    expect([unchanged.statusCode, unchanged.body]).toEqual([304, '']);
+    expect((await read({ 'if-match': '*', 'if-none-match': '"1"' })).statusCode).toBe(200);
   });
 
   it("of the request's id are echoed when sane, else made", async () => {
@@ -371,6 +395,14 @@ describe('what HTTP leaves no choice about', () => {
     const text = await talk(head('HEAD /v1/nothing HTTP/1.1', 'host: x'));
     expect(text).toMatch(/^HTTP\/1\.1 404 /);
     expect(text.endsWith('\r\n\r\n')).toBe(true);
+  });
+
+  it('takes an empty body in chunks for none, whatever its type', async () => {
+    const chunks = (body: string) =>
+      `${head('POST /v1/orders HTTP/1.1', 'host: x', 'content-type: text/plain', 'transfer-encoding: Chunked')}${body}`;
+    expect(Problem.parse(JSON.parse((await onlyAnswer(chunks('0\r\n\r\n'))).body)).code).toBe('invalid_request');
+    const one = await onlyAnswer(chunks('1\r\nx\r\n0\r\n\r\n'));
+    expect(Problem.parse(JSON.parse(one.body)).code).toBe('unsupported_media_type');
   });
 
   it('answers a connection that has been closed on one side', async () => {

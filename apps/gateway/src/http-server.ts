@@ -4,6 +4,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { Config } from './config.ts';
 import { answerBadHttp, answerEverything, inTurn } from './connections.ts';
 import { readJsonBodies } from './json-body.ts';
+import { holdWithoutTag } from './orders/etag.ts';
 import { invalidRequest, ProblemError, retryAfter } from './problem.ts';
 import { type MethodsOf, notFound, sendProblem, toProblemError } from './problem.filter.ts';
 import { requestIdOf } from './trace.ts';
@@ -80,6 +81,8 @@ export function httpServer(config: Config, isFull: () => boolean): { adapter: Fa
     if (request.is404) return void reply.code(204).header('allow', METHODS.join(', ')).send();
     // Without a body, its type says nothing.
     if (request.headers['content-length'] === '0') request.headers['content-type'] = undefined;
+    if (request.method === 'POST' && !isConditional(request) && !holdWithoutTag(request.headers))
+      return sendProblem(unmet, request, reply);
     // Before its body is read: past the limit, what a refusal costs is taken from what is accepted.
     if (request.method === 'POST' && isFull()) sendProblem(full, request, reply);
     else done();
@@ -89,8 +92,36 @@ export function httpServer(config: Config, isFull: () => boolean): { adapter: Fa
     if (reply.raw.socket === null) inTurn(request.raw, reply.raw, () => begin(request, reply, done));
     else begin(request, reply, done);
   });
+  refuseConditionsOfReads(server);
   closeConnectionsOnClose(server);
   return { adapter, methodsOf };
+}
+
+/** Whether its handler holds the conditions of the request to the order's version. */
+const isConditional = (request: FastifyRequest) =>
+  (request.routeOptions.config as { conditional?: boolean }).conditional === true;
+
+const unmet = new ProblemError('precondition_failed', 'A condition does not hold for what has no ETag');
+
+/** Conditions count only where there would be an answer (RFC 9110, section 13.2.1). */
+function refuseConditionsOfReads(server: FastifyInstance): void {
+  server.addHook('onSend', (request, reply, payload, done) => {
+    const { headers } = request;
+    const asked = headers['if-match'] !== undefined || headers['if-none-match'] !== undefined;
+    if (
+      !asked ||
+      request.method === 'POST' ||
+      reply.statusCode !== 200 ||
+      reply.hasHeader('etag') ||
+      holdWithoutTag(headers)
+    )
+      return done(null, payload);
+    const unchanged = holdWithoutTag({ 'if-match': headers['if-match'] });
+    reply.code(unchanged ? 304 : unmet.status);
+    if (unchanged) return done(null, null);
+    reply.header('content-type', 'application/problem+json');
+    return done(null, JSON.stringify(unmet.toProblem(request.id)));
+  });
 }
 
 /** The methods that HTTP knows and a path may have (RFC 9110, section 9; RFC 5789). */

@@ -135,9 +135,20 @@ export type RecordRefundDecline = z.infer<typeof RecordRefundDecline>;
  */
 export const CommandId = z.uuid().toLowerCase();
 
+/** The most versions that one condition may name. */
+export const VERSIONS_MAX = 100;
+
 const addressed = { commandId: CommandId, orderId: OrderId };
-/** Refuses the command when the order has moved on. */
-const conditional = { ...addressed, ifVersion: Version.optional() };
+const Versions = z.array(Version).max(VERSIONS_MAX);
+const conditional = {
+  ...addressed,
+  /** Refuses the command when the order has another version than this, or than all of these. */
+  ifVersion: z.union([Version, Versions]).optional(),
+  /** Refuses it when the order has one of these. */
+  unlessVersion: Versions.optional(),
+};
+/** What a command requires of the order's version. */
+export type VersionConditions = Pick<CancelOrderMessage, 'ifVersion' | 'unlessVersion'>;
 
 // What travels over RabbitMQ, by the patterns of ORDER_COMMANDS. What payments reports has no version to hold on to: the money
 // has moved, whatever has become of the order.

@@ -40,7 +40,8 @@ function documentedCommand(command: Command): MethodDecorator {
     description,
     headers: {
       ...keyHeader,
-      'If-Match': { description: 'The ETag that the order must have, or *', example: '"1"' },
+      'If-Match': { description: 'ETags of which the order must have one, or *; 412 otherwise', example: '"1"' },
+      'If-None-Match': { description: 'ETags that the order must not have; * refuses whatever it has', example: '"9"' },
     },
     bodyRequired: id === 'shipOrder',
     body,
@@ -52,7 +53,7 @@ function documentedCommand(command: Command): MethodDecorator {
         malformedIfMatch: problemExample(
           'An If-Match that is no ETag of an order',
           { before: [place], headers: { 'If-Match': 'latest' }, body: accepted },
-          invalidRequest([{ header: 'If-Match', detail: 'takes * or one ETag of the order, such as "3"' }]),
+          invalidRequest([{ header: 'If-Match', detail: 'takes * or ETags of the order, such as "3", 100 at most' }]),
         ),
         ...invalidRequests,
       },

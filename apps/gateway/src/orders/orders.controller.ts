@@ -1,4 +1,5 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
+import { RouteConfig } from '@nestjs/platform-fastify';
 import { OrderId, type Order } from '@tandem/contracts/order';
 import {
   CancelOrder,
@@ -16,7 +17,7 @@ import { utcOf } from '../query-text.ts';
 import { traceOf } from '../trace.ts';
 import { IntakeState } from '../operator/intake.ts';
 import { readCursor, writeCursor } from './cursor.ts';
-import { ifMatchOf, isKnown } from './etag.ts';
+import { conditionsOf, readingOf } from './etag.ts';
 import { prepare } from './prepare.ts';
 import { EventsParameters, OrdersParameters, VersionText, type EventPage, type OrderPage } from './order-pages.ts';
 import {
@@ -80,10 +81,12 @@ export class OrdersController {
   ): Promise<Order | undefined> {
     const { order } = await this.orders.get({ orderId }, traceOf(request));
     if (order === null) throw refused({ code: 'order_not_found', orderId });
-    const etag = etagOf(order.version);
+    const { status, version } = order;
+    const reading = readingOf(request.headers, version);
+    if (reading === 'mismatch') throw refused({ code: 'version_mismatch', status, version }, orderId);
     // A client may keep the order as long as it asks each time whether it is still the same.
-    reply.headers({ etag, 'cache-control': 'private, no-cache' });
-    if (!isKnown(request.headers['if-none-match'], etag)) return order;
+    reply.headers({ etag: etagOf(version), 'cache-control': 'private, no-cache' });
+    if (reading === 'whole') return order;
     reply.code(304);
     return undefined;
   }
@@ -104,6 +107,7 @@ export class OrdersController {
   }
 
   @Post(':id/cancel')
+  @RouteConfig({ conditional: true })
   @HttpCode(200)
   @DocumentCancelOrder()
   async cancel(
@@ -112,12 +116,13 @@ export class OrdersController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Order> {
-    const ifVersion = ifMatchOf(request.headers['if-match']);
+    const conditions = conditionsOf(request.headers);
     const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.cancel, orderId);
-    return orderOf(await this.orders.cancel({ commandId, orderId, ifVersion, body }, sending), reply, orderId);
+    return orderOf(await this.orders.cancel({ commandId, orderId, ...conditions, body }, sending), reply, orderId);
   }
 
   @Post(':id/ship')
+  @RouteConfig({ conditional: true })
   @HttpCode(200)
   @DocumentShipOrder()
   async ship(
@@ -126,12 +131,13 @@ export class OrdersController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Order> {
-    const ifVersion = ifMatchOf(request.headers['if-match']);
+    const conditions = conditionsOf(request.headers);
     const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.ship, orderId);
-    return orderOf(await this.orders.ship({ commandId, orderId, ifVersion, body }, sending), reply, orderId);
+    return orderOf(await this.orders.ship({ commandId, orderId, ...conditions, body }, sending), reply, orderId);
   }
 
   @Post(':id/deliver')
+  @RouteConfig({ conditional: true })
   @HttpCode(200)
   @DocumentConfirmDelivery()
   async deliver(
@@ -140,12 +146,13 @@ export class OrdersController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Order> {
-    const ifVersion = ifMatchOf(request.headers['if-match']);
+    const conditions = conditionsOf(request.headers);
     const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.deliver, orderId);
-    return orderOf(await this.orders.deliver({ commandId, orderId, ifVersion, body }, sending), reply, orderId);
+    return orderOf(await this.orders.deliver({ commandId, orderId, ...conditions, body }, sending), reply, orderId);
   }
 
   @Post(':id/refund')
+  @RouteConfig({ conditional: true })
   @HttpCode(200)
   @DocumentRefundOrder()
   async refund(
@@ -154,9 +161,9 @@ export class OrdersController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Order> {
-    const ifVersion = ifMatchOf(request.headers['if-match']);
+    const conditions = conditionsOf(request.headers);
     const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.refund, orderId);
-    return orderOf(await this.orders.refund({ commandId, orderId, ifVersion, body }, sending), reply, orderId);
+    return orderOf(await this.orders.refund({ commandId, orderId, ...conditions, body }, sending), reply, orderId);
   }
 }
 

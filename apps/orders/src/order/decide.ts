@@ -12,18 +12,19 @@ import type {
   RecordRefundDecline,
   RefundOrder,
   ShipOrder,
+  VersionConditions,
 } from '@tandem/contracts/order-commands';
 import type { OrderEvent } from '@tandem/contracts/order-events';
 import type { StoredRejection } from '@tandem/contracts/rejections';
 
-/** What may be asked of one order. `ifVersion` is the version that the caller has seen. */
+/** What may be asked of one order. */
 export type OrderCommand =
   | { type: 'PlaceOrder'; orderId: string; body: PlaceOrder; referenceTakenBy?: string | undefined }
-  | { type: 'CancelOrder'; orderId: string; body: CancelOrder; ifVersion?: number | undefined }
-  | { type: 'ShipOrder'; orderId: string; body: ShipOrder; ifVersion?: number | undefined }
-  | { type: 'ConfirmDelivery'; orderId: string; body: ConfirmDelivery; ifVersion?: number | undefined }
-  | { type: 'RefundOrder'; orderId: string; body: RefundOrder; ifVersion?: number | undefined }
-  | { type: 'CloseRefund'; orderId: string; refundId: number; body: CloseRefund; ifVersion?: number | undefined }
+  | ({ type: 'CancelOrder'; orderId: string; body: CancelOrder } & VersionConditions)
+  | ({ type: 'ShipOrder'; orderId: string; body: ShipOrder } & VersionConditions)
+  | ({ type: 'ConfirmDelivery'; orderId: string; body: ConfirmDelivery } & VersionConditions)
+  | ({ type: 'RefundOrder'; orderId: string; body: RefundOrder } & VersionConditions)
+  | ({ type: 'CloseRefund'; orderId: string; refundId: number; body: CloseRefund } & VersionConditions)
   | { type: 'RecordPayment'; orderId: string; body: RecordPayment }
   | { type: 'RecordDecline'; orderId: string; body: RecordDecline }
   | { type: 'RecordRefund'; orderId: string; body: RecordRefund }
@@ -62,8 +63,7 @@ export function decide(
 ): Decision {
   if (command.type === 'PlaceOrder') return order === undefined ? place(command, totalMax) : closed(order);
   if (order === undefined) return reject({ code: 'order_not_found', orderId: command.orderId });
-  if ('ifVersion' in command && command.ifVersion !== undefined && command.ifVersion !== order.version)
-    return reject({ code: 'version_mismatch', ...met(order) });
+  if (!holds(command, order.version)) return reject({ code: 'version_mismatch', ...met(order) });
   // These two may be asked again and again. Everything else comes once, or once of each refund.
   if ((command.type === 'ShipOrder' || command.type === 'RefundOrder') && order.version >= eventsMax)
     return reject({ code: 'too_many_events', ...met(order), eventsMax });
@@ -89,6 +89,13 @@ export function decide(
     case 'ExpireOrder':
       return expire(order);
   }
+}
+
+/** Whether the order has a version with which the command may be carried out. */
+function holds({ ifVersion, unlessVersion }: VersionConditions & { type: string }, version: number): boolean {
+  const matches =
+    ifVersion === undefined || (Array.isArray(ifVersion) ? ifVersion.includes(version) : ifVersion === version);
+  return matches && unlessVersion?.includes(version) !== true;
 }
 
 /** An order that costs nothing is paid with its placing: nobody needs to be asked. */

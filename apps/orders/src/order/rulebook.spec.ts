@@ -316,7 +316,13 @@ describe('the rulebook', () => {
     (stage) => {
       const history: OrderEvent[] = HISTORIES[stage];
       const { order, when } = given(...history);
-      for (const command of [cancelling({}, 99), shipping([], 99), delivering(99), refunding({}, 99), closing(1, 99)])
+      const one = [cancelling({}, 99), shipping([], 99), delivering(99), refunding({}, 99), closing(1, 99)];
+      const none = [
+        cancelling({}, []),
+        shipping([], [98, 99]),
+        { ...delivering(), unlessVersion: [99, history.length] },
+      ];
+      for (const command of [...one, ...none])
         when(command).refuses({ code: 'version_mismatch', status: order?.status, version: history.length });
     },
   );
@@ -325,7 +331,8 @@ describe('the rulebook', () => {
     const command = COMMANDS[type];
     if (!('ifVersion' in command)) return;
     const history: OrderEvent[] = HISTORIES[stage];
-    const conditional = given(...history).when({ ...command, ifVersion: history.length });
-    expect(conditional.decision).toEqual(given(...history).when(command).decision);
+    const { decision } = given(...history).when(command);
+    for (const met of [{ ifVersion: history.length }, { ifVersion: [99, history.length] }, { unlessVersion: [99] }])
+      expect(given(...history).when({ ...command, ...met }).decision).toEqual(decision);
   });
 });

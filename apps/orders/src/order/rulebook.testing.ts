@@ -43,25 +43,25 @@ export function placing(changes: Record<string, unknown> = {}): Command<'PlaceOr
   return { type: 'PlaceOrder', orderId: ORDER_ID, body };
 }
 
-export const cancelling = (body: { reason?: string } = {}, ifVersion?: number): Command<'CancelOrder'> => ({
+export const cancelling = (body: { reason?: string } = {}, ifVersion?: number | number[]): Command<'CancelOrder'> => ({
   type: 'CancelOrder',
   orderId: ORDER_ID,
   body,
   ifVersion,
 });
-export const shipping = (lines?: ShipOrder['lines'], ifVersion?: number): Command<'ShipOrder'> => ({
+export const shipping = (lines?: ShipOrder['lines'], ifVersion?: number | number[]): Command<'ShipOrder'> => ({
   type: 'ShipOrder',
   orderId: ORDER_ID,
   body: { carrier: 'post', trackingCode: 'RR1', ...(lines === undefined ? {} : { lines }) },
   ifVersion,
 });
-export const delivering = (ifVersion?: number): Command<'ConfirmDelivery'> => ({
+export const delivering = (ifVersion?: number | number[]): Command<'ConfirmDelivery'> => ({
   type: 'ConfirmDelivery',
   orderId: ORDER_ID,
   body: {},
   ifVersion,
 });
-export const refunding = (body: RefundOrder = {}, ifVersion?: number): Command<'RefundOrder'> => ({
+export const refunding = (body: RefundOrder = {}, ifVersion?: number | number[]): Command<'RefundOrder'> => ({
   type: 'RefundOrder',
   orderId: ORDER_ID,
   body,
