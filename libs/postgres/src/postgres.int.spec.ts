@@ -25,6 +25,11 @@ beforeAll(async () => {
   const sql =
     '-- Up Migration\ncreate table notes (id bigint primary key, text text);\n-- Down Migration\ndrop table notes;\n';
   writeFileSync(join(folder, '001_notes.sql'), sql);
+  const index = 'drop index concurrently if exists by_text;\ncreate index concurrently by_text on notes (text);\n';
+  writeFileSync(
+    join(folder, '002_notes-by-text.sql'),
+    `-- Up Migration\n${index}-- Down Migration\ndrop index by_text;\n`,
+  );
   database = await temporaryDatabase(POSTGRES_URL, folder);
   pool = createPool({
     url: database.url,
@@ -59,6 +64,8 @@ describe('a database', () => {
       const client = new pg.Client(databaseUrl(POSTGRES_URL, name));
       await client.connect();
       expect((await client.query('select * from notes')).rows).toEqual([]);
+      const valid = "select indisvalid from pg_index where indexrelid = 'by_text'::regclass";
+      expect((await client.query(valid)).rows).toEqual([{ indisvalid: true }]);
       expect((await client.query('select current_user::text as me')).rows).toEqual([{ me: name }]);
       await client.end();
     } finally {
