@@ -31,18 +31,12 @@ export class AnalyticsDatabase {
   static async create(config = testConfig()): Promise<AnalyticsDatabase> {
     await createHostileDatabase(config.POSTGRES_URL, topology(config.NAMESPACE).databases.analytics);
     await setUpDatabase(config);
-    const pool = createPool({
-      url: analyticsUrl(config),
-      name: 'analytics.test',
-      connectionsMax: 8,
-      pipelined: true,
-      connectTimeoutMs: 5_000,
-      statementTimeoutMs: 10_000,
-      lockTimeoutMs: 5_000,
-      idleInTransactionTimeoutMs: 5_000,
-      onIdleError: () => undefined,
-    });
-    return new AnalyticsDatabase(config, topology(config.NAMESPACE), pool);
+    return new AnalyticsDatabase(config, topology(config.NAMESPACE), poolOf(config, 8));
+  }
+
+  /** Connections of its own. */
+  newPool(connectionsMax: number): Pool {
+    return poolOf(this.config, connectionsMax);
   }
 
   /** Everything is as it was before anything was counted. */
@@ -65,6 +59,19 @@ export class AnalyticsDatabase {
     await dropDatabase(this.config.POSTGRES_URL, this.names.databases.analytics);
   }
 }
+
+const poolOf = (config: Config, connectionsMax: number) =>
+  createPool({
+    url: analyticsUrl(config),
+    name: 'analytics.test',
+    connectionsMax,
+    pipelined: true,
+    connectTimeoutMs: 5_000,
+    statementTimeoutMs: 10_000,
+    lockTimeoutMs: 5_000,
+    idleInTransactionTimeoutMs: 5_000,
+    onIdleError: () => undefined,
+  });
 
 /** Tries something again and again until it holds; what it last threw is the failure. */
 export async function eventually<T>(assertion: () => Promise<T> | T, msMax = 15_000): Promise<T> {
