@@ -40,6 +40,7 @@ await runCommand({ usage: USAGE, options, positionals: true, packages: 'check' }
 /** @param {Record<string, string | undefined>} filter */
 async function list(filter) {
   let count = 0;
+  const unanswered = new Set();
   for (let cursor; cursor !== null;) {
     const query = new URLSearchParams({ limit: `${PAGE}` });
     for (const [name, value] of Object.entries({ ...filter, cursor })) if (value) query.set(name, value);
@@ -47,9 +48,18 @@ async function list(filter) {
     const page = await ask('GET', `?${query}`);
     for (const one of page['data']) console.log(line(one));
     count += page['data'].length;
+    for (const service of page['unanswered']) unanswered.add(service);
     cursor = page['nextCursor'];
   }
   console.log(count === 0 ? 'Nothing.' : `${count} in all.`);
+  sayUnanswered(unanswered);
+}
+
+/** The exit status is 1 when something is missing. @param {Set<string>} services */
+function sayUnanswered(services) {
+  if (services.size === 0) return;
+  console.error(`Without what ${[...services].join(' and ')} parked: no answer came from there.`);
+  process.exitCode = 1;
 }
 
 /** @param {string} id */
@@ -59,14 +69,17 @@ async function show(id) {
 
 /** Goes on until nothing is left to try; exit status 1 when something stays. @param {Json} body */
 async function redrive(body) {
+  const unanswered = new Set();
   for (let cursor; cursor !== null;) {
     const page = await ask('POST', '/redrive', { ...body, ...(cursor && { cursor }) });
     for (const { id, outcome, detail, state } of page['outcomes']) {
       console.log([id, outcome === 'done' ? 'redriven' : (state ?? outcome), detail ?? ''].join('  ').trim());
-      if (outcome === 'refused' || outcome === 'not_found') process.exitCode = 1;
+      if (outcome !== 'done' && outcome !== 'settled') process.exitCode = 1;
     }
+    for (const service of page['unanswered']) unanswered.add(service);
     cursor = page['nextCursor'];
   }
+  sayUnanswered(unanswered);
 }
 
 /** @param {string} id @param {string} reason */

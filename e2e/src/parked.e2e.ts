@@ -80,7 +80,7 @@ it('a message whose handler is missing goes back to its queue, and the pages of 
   expect(new Set(seen).size).toBe(seen.length);
   const ids = [older, newer];
   const { body } = await post('/v1/admin/parked/redrive', { ids, reason: 'a test' });
-  expect(body).toEqual({ outcomes: ids.map((id) => ({ id, outcome: 'done' })), nextCursor: null });
+  expect(body).toEqual({ outcomes: ids.map((id) => ({ id, outcome: 'done' })), nextCursor: null, unanswered: [] });
   for (const id of ids)
     expect((await get(`/v1/admin/parked/${id}`)).body).toMatchObject({
       state: 'redriven',

@@ -1,6 +1,9 @@
+import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { type AddressInfo, connect as connectTcp, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { LagReply, RevenueReply, SummaryReply } from '@tandem/contracts/analytics-queries';
 import { CancelOrderMessage, CommandReply, PlaceOrderMessage } from '@tandem/contracts/order-commands';
 import {
@@ -36,6 +39,7 @@ import { serve, type Serving } from './serve.ts';
 
 Logger.overrideLogger(false);
 
+const run = promisify(execFile);
 const NAMESPACE = `gw-${randomUUID().slice(0, 8)}`;
 const names = topology(NAMESPACE);
 
@@ -500,6 +504,7 @@ describe('parked messages', () => {
     expect(await (await redrive({ ids })).json()).toEqual({
       outcomes: ids.map((id) => ({ id, outcome: 'done' })),
       nextCursor: null,
+      unanswered: [],
     });
     expect(asked.sort()).toEqual(['analytics: 1 by development', 'orders: 2 by development']);
   });
@@ -514,6 +519,73 @@ describe('parked messages', () => {
       cursor = page.nextCursor;
     }
     expect(ids).toEqual(everyId);
+  });
+
+  describe('of services of which one hangs and one fails', () => {
+    const list = async (query: object) => {
+      const response = await fetch(`${url}/v1/admin/parked?${new URLSearchParams({ ...query })}`);
+      expect(response.status).toBe(200);
+      const { data, ...rest } = (await response.json()) as { data: ParkedMessage[] };
+      return { ids: data.map(({ id }) => id), ...rest };
+    };
+    beforeEach(() => {
+      answer(parkedPatterns('analytics').list, () => pause(DEADLINE_MS + 300));
+      answer(parkedPatterns('payments').list, () => {
+        throw new Error('A bug');
+      });
+    });
+
+    it('are listed as far as the others answer, with the names of those that did not', async () => {
+      expect(await list({})).toEqual({
+        ids: everyId.filter((id) => id.startsWith('orders')),
+        nextCursor: null,
+        unanswered: ['analytics', 'payments'],
+      });
+      // What comes after a full page is asked for with the next one.
+      expect(await list({ limit: '5' })).toMatchObject({ nextCursor: expect.any(String), unanswered: ['analytics'] });
+    });
+
+    it('are shown by npm run parked as far as the others answer, which says who did not and ends with 1', async () => {
+      const tool = fileURLToPath(new URL('../../../tools/parked.mjs', import.meta.url));
+      const env = { ...process.env, GATEWAY_URL: url, FORCE_COLOR: '0' };
+      const failed = await run('node', [tool, 'list'], { env, timeout: 60_000 }).catch((error: unknown) => error);
+      expect(failed).toMatchObject({
+        code: 1,
+        stdout: expect.stringContaining('5 in all.'),
+        stderr: 'Without what analytics and payments parked: no answer came from there.\n',
+      });
+    });
+
+    it('are 504 where only the one that hangs was asked, and where nobody answers', async () => {
+      const ask = (query: string) => fetch(`${url}/v1/admin/parked?${query}`);
+      expect(await problemOf(await ask('service=analytics'))).toMatchObject({ status: 504, code: 'no_answer' });
+      answer(parkedPatterns('orders').list, () => pause(DEADLINE_MS + 300));
+      expect(await problemOf(await ask(''))).toMatchObject({ status: 504, code: 'no_answer' });
+    });
+
+    it('are redriven of the others, and each has an outcome that says what is known of it', async () => {
+      expect(await (await redrive({ filter: {} })).json()).toMatchObject({
+        outcomes: [5, 4, 3, 2, 1].map((row) => ({ id: `orders-${row}`, outcome: 'done' })),
+        unanswered: ['analytics', 'payments'],
+      });
+      answer(parkedPatterns('analytics').redrive, () => pause(DEADLINE_MS + 300));
+      answer(parkedPatterns('payments').redrive, () => {
+        throw new UnavailableError('The database is away');
+      });
+      const ids = ['analytics-1', 'orders-1', 'payments-1'];
+      expect(await (await redrive({ ids })).json()).toEqual({
+        outcomes: [
+          { id: 'analytics-1', outcome: 'unanswered', detail: 'No answer came: it may have been redriven' },
+          { id: 'orders-1', outcome: 'done' },
+          { id: 'payments-1', outcome: 'unanswered', detail: 'Nothing was done: The database is away' },
+        ],
+        nextCursor: null,
+        unanswered: ['analytics', 'payments'],
+      });
+      expect(await problemOf(await redrive({ ids: ['payments-1'] }))).toMatchObject({ status: 503 });
+      // Of one it is known that nothing was done, of the other it is not: 503 would say too much.
+      expect(await problemOf(await redrive({ ids: ['payments-1', 'analytics-1'] }))).toMatchObject({ status: 504 });
+    });
   });
 
   it.each([

@@ -29,8 +29,14 @@ const nextCursor = z
   .nullable()
   .meta({ description: 'Null on the last page; goes with the same filters only' });
 
+const unanswered = z
+  .array(ParkedService)
+  .meta({ description: 'Services that did not answer: what is parked there is missing here' });
+
 /** Service by service, the newest of each first. */
-export const ParkedPage = z.strictObject({ data: z.array(ParkedMessage), nextCursor }).meta({ id: 'ParkedPage' });
+export const ParkedPage = z
+  .strictObject({ data: z.array(ParkedMessage), nextCursor, unanswered })
+  .meta({ id: 'ParkedPage' });
 export type ParkedPage = z.infer<typeof ParkedPage>;
 
 /** The body of `POST /v1/admin/parked/{id}/redrive`. */
@@ -67,6 +73,17 @@ export const RedriveSome = z
   .meta({ id: 'RedriveSome' });
 export type RedriveSome = z.infer<typeof RedriveSome>;
 
+/** What became of one of them: as its service says, or that the service did not answer while others did. */
+export const RedriveOutcome = z
+  .discriminatedUnion('outcome', [
+    ...ParkedOutcome.options,
+    z.strictObject({ id: ParkedId, outcome: z.literal('unanswered'), detail: z.string() }),
+  ])
+  .meta({ id: 'RedriveOutcome' });
+export type RedriveOutcome = z.infer<typeof RedriveOutcome>;
+
 /** What became of each, and whether there are more of the filter. */
-export const RedrivePage = z.strictObject({ outcomes: z.array(ParkedOutcome), nextCursor }).meta({ id: 'RedrivePage' });
+export const RedrivePage = z
+  .strictObject({ outcomes: z.array(RedriveOutcome), nextCursor, unanswered })
+  .meta({ id: 'RedrivePage' });
 export type RedrivePage = z.infer<typeof RedrivePage>;

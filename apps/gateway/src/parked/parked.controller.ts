@@ -5,10 +5,10 @@ import {
   ParkedId,
   type ParkedDetails,
   type ParkedMessage,
-  type ParkedOutcome,
   type ParkedService,
   type ParkedState,
 } from '@tandem/contracts/parked';
+import { NotTakenError } from '@tandem/transports/rabbitmq/errors';
 import type { FastifyRequest } from 'fastify';
 import { readCursor, writeCursor } from '../orders/cursor.ts';
 import { ProblemError } from '../problem.ts';
@@ -22,7 +22,15 @@ import {
   DocumentRedriveSome,
   DocumentShowParked,
 } from './parked.docs.ts';
-import { Drop, ParkedParameters, Redrive, RedriveSome, type ParkedPage, type RedrivePage } from './parked-pages.ts';
+import {
+  Drop,
+  ParkedParameters,
+  Redrive,
+  RedriveSome,
+  type ParkedPage,
+  type RedriveOutcome,
+  type RedrivePage,
+} from './parked-pages.ts';
 
 @Controller('v1/admin/parked')
 export class ParkedController {
@@ -36,8 +44,9 @@ export class ParkedController {
   ): Promise<ParkedPage> {
     const list = ['parked', service, state, source, order];
     const before = readCursor(list, cursor, ParkedId);
-    const { data, more } = await this.#page({ service, state, source, orderId: order, limit, before }, request);
-    return { data, nextCursor: cursorOf(list, data, more) };
+    const page = await this.#page({ service, state, source, orderId: order, limit, before }, request);
+    const { data, more, unanswered } = page;
+    return { data, nextCursor: cursorOf(list, data, more), unanswered };
   }
 
   @Post('redrive')
@@ -47,14 +56,19 @@ export class ParkedController {
     @Body({ schema: RedriveSome }) { ids, filter, limit, cursor, reason }: RedriveSome,
     @Req() request: FastifyRequest,
   ): Promise<RedrivePage> {
-    if (ids !== undefined) return { outcomes: await this.#redrive(ids, reason, request), nextCursor: null };
+    if (ids !== undefined) return { ...(await this.#redrive(ids, reason, request)), nextCursor: null };
     const { service, source, order } = filter ?? {};
     const list = ['redrive', service, source, order];
     const which = { service, source, orderId: order, state: 'parked', limit: limit ?? PARKED_AT_ONCE_MAX } as const;
     const before = readCursor(list, cursor, ParkedId, { pointer: '/cursor' });
-    const { data, more } = await this.#page({ ...which, before }, request);
+    const { data, more, unanswered } = await this.#page({ ...which, before }, request);
     const found = data.map(({ id }) => id);
-    return { outcomes: await this.#redrive(found, reason, request), nextCursor: cursorOf(list, data, more) };
+    const redriven = await this.#redrive(found, reason, request);
+    return {
+      outcomes: redriven.outcomes,
+      nextCursor: cursorOf(list, data, more),
+      unanswered: [...new Set([...unanswered, ...redriven.unanswered])],
+    };
   }
 
   @Get(':id')
@@ -73,8 +87,8 @@ export class ParkedController {
     @Body({ schema: Redrive }) { reason }: Redrive,
     @Req() request: FastifyRequest,
   ): Promise<ParkedDetails> {
-    const [outcome] = await this.#redrive([id], reason, request);
-    requireSettled(outcome, 'redriven');
+    const { outcomes } = await this.#redrive([id], reason, request);
+    requireSettled(outcomes[0], 'redriven');
     return this.show(id, request);
   }
 
@@ -91,37 +105,72 @@ export class ParkedController {
     return this.show(id, request);
   }
 
-  /** Goes from service to service until the page is full. */
+  /**
+   * Goes from service to service until the page is full. All are asked at once, so that one that hangs takes no longer than a
+   * question may take, and is named.
+   */
   async #page(
     { service, before, limit, ...filter }: Which,
     request: FastifyRequest,
-  ): Promise<{ data: ParkedMessage[]; more: boolean }> {
+  ): Promise<{ data: ParkedMessage[]; more: boolean; unanswered: ParkedService[] }> {
     const services = service === undefined ? [...PARKED_SERVICES] : [service];
     if (before !== undefined) services.splice(0, Math.max(0, services.indexOf(serviceOf(before))));
+    const trace = traceOf(request);
+    const replies = await settledSome(
+      services.map((one, index) =>
+        this.parked.list(one, { filter, limit, before: index === 0 ? before : undefined }, trace),
+      ),
+    );
     const data: ParkedMessage[] = [];
-    for (const [index, next] of services.entries()) {
-      const query = { filter, limit: limit - data.length, before: index === 0 ? before : undefined };
-      const { parked, more } = await this.parked.list(next, query, traceOf(request));
-      data.push(...parked);
-      // Of those that were not asked it is not known: the next page may be empty.
-      if (more || data.length === limit) return { data, more: more || index < services.length - 1 };
+    const unanswered: ParkedService[] = [];
+    let more = false;
+    for (const [index, reply] of replies.entries()) {
+      const room = limit - data.length;
+      // Whatever comes after a full page, also of a service that did not answer now, is for the next one.
+      if (room === 0) more ||= reply.status === 'rejected' || reply.value.parked.length > 0;
+      else if (reply.status === 'rejected') unanswered.push(services[index] as ParkedService);
+      else {
+        data.push(...reply.value.parked.slice(0, room));
+        more = reply.value.more || reply.value.parked.length > room;
+      }
     }
-    return { data, more: false };
+    return { data, more, unanswered };
   }
 
-  async #redrive(
-    ids: readonly string[],
-    reason: string | undefined,
-    request: FastifyRequest,
-  ): Promise<ParkedOutcome[]> {
-    const outcomes = new Map<string, ParkedOutcome>();
-    for (const [service, own] of Map.groupBy(ids, serviceOf)) {
-      const query = { ids: own, by: subjectOf(request), reason };
-      const reply = await this.parked.redrive(service, query, traceOf(request));
-      for (const outcome of reply.outcomes) outcomes.set(outcome.id, outcome);
+  async #redrive(ids: readonly string[], reason: string | undefined, request: FastifyRequest): Promise<Redriven> {
+    const own = [...Map.groupBy(ids, serviceOf)];
+    const [by, trace] = [subjectOf(request), traceOf(request)];
+    const replies = await settledSome(own.map(([one, ids]) => this.parked.redrive(one, { ids, by, reason }, trace)));
+    const outcomes = new Map<string, RedriveOutcome>();
+    const unanswered: ParkedService[] = [];
+    for (const [index, reply] of replies.entries()) {
+      const [service, asked] = own[index] as (typeof own)[number];
+      if (reply.status === 'fulfilled') for (const outcome of reply.value.outcomes) outcomes.set(outcome.id, outcome);
+      else {
+        unanswered.push(service);
+        const detail = unansweredDetail(reply.reason);
+        for (const id of asked) outcomes.set(id, { id, outcome: 'unanswered', detail });
+      }
     }
-    return ids.map((id) => outcomes.get(id) ?? { id, outcome: 'not_found' });
+    return { outcomes: ids.map((id) => outcomes.get(id) ?? { id, outcome: 'not_found' }), unanswered };
   }
+}
+
+type Redriven = Pick<RedrivePage, 'outcomes' | 'unanswered'>;
+
+/** How each ended. When all failed it throws what one of them did: that nothing was done only if it is so of all of them. */
+async function settledSome<T>(work: readonly Promise<T>[]): Promise<PromiseSettledResult<T>[]> {
+  const results = await Promise.allSettled(work);
+  const reasons = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
+  if (reasons.length > 0 && reasons.length === results.length)
+    throw reasons.find((reason) => !(reason instanceof NotTakenError)) ?? reasons[0];
+  return results;
+}
+
+function unansweredDetail(reason: unknown): string {
+  return reason instanceof NotTakenError
+    ? `Nothing was done: ${reason.message}`
+    : 'No answer came: it may have been redriven';
 }
 
 interface Which {
@@ -139,7 +188,7 @@ function cursorOf(list: readonly unknown[], data: readonly ParkedMessage[], more
 }
 
 /** What was done before, and the same, is as good as done now: so it can be repeated. */
-function requireSettled(outcome: ParkedOutcome | undefined, as: ParkedState): void {
+function requireSettled(outcome: RedriveOutcome | undefined, as: ParkedState): void {
   switch (outcome?.outcome) {
     case 'done':
       return;
@@ -150,6 +199,7 @@ function requireSettled(outcome: ParkedOutcome | undefined, as: ParkedState): vo
       throw new ProblemError('parked_settled', `${outcome.id} was ${outcome.state} before`);
     case 'not_found':
       throw notParked(outcome.id);
+    case 'unanswered':
     case undefined:
       throw new Error('The service said nothing of the message.');
   }

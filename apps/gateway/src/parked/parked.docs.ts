@@ -63,7 +63,8 @@ export const DocumentListParked = () =>
     summary: 'Messages that were set aside, of RabbitMQ and of Kafka alike',
     description:
       'Service by service, the newest of each first: those that wait, unless `state` says otherwise. `source` is the queue ' +
-      'or topic that a message came from, `order` the order that it is about, where it says so.',
+      'or topic that a message came from, `order` the order that it is about, where it says so. A service that does not answer is ' +
+      'named in `unanswered`, and the others are shown.',
     success: {
       status: 200,
       description: 'One page',
@@ -72,7 +73,7 @@ export const DocumentListParked = () =>
         one: {
           summary: 'The newest of orders',
           request: { parks: UNREADABLE, query: { service: 'orders', limit: '1' } },
-          value: { data: [message], nextCursor: null },
+          value: { data: [message], nextCursor: null, unanswered: [] },
         },
       },
     },
@@ -195,7 +196,7 @@ export const DocumentRedriveSome = () =>
     summary: 'Has several read again, or all',
     description:
       'Those of `ids`, or those that wait of a `filter`, of which `{}` means all: at most 100 at once, and `nextCursor` goes on ' +
-      'with the rest. Each has its own outcome.',
+      'with the rest. Each has its own outcome, `unanswered` where its service did not say while others did.',
     body: {
       some: { summary: 'By their ids', value: { ids: [UNKNOWN_ID], reason: 'The reader was mended' } },
       oneOrder: {
@@ -211,7 +212,7 @@ export const DocumentRedriveSome = () =>
         unknown: {
           summary: 'One that is not there',
           request: { body: { ids: [UNKNOWN_ID] } },
-          value: { outcomes: [{ id: UNKNOWN_ID, outcome: 'not_found' }], nextCursor: null },
+          value: { outcomes: [{ id: UNKNOWN_ID, outcome: 'not_found' }], nextCursor: null, unanswered: [] },
         },
       },
     },
