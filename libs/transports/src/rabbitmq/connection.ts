@@ -17,7 +17,7 @@ const SETUP_PAUSE_MS_MAX = 2000;
  * @param name shown in RabbitMQ's list of connections.
  */
 export function openConnection(url: string, name: string): AmqpConnectionManager {
-  return connect([url], {
+  const manager = connect([url], {
     heartbeatIntervalInSeconds: HEARTBEAT_SECONDS,
     reconnectTimeInSeconds: RECONNECT_SECONDS,
     connectionOptions: {
@@ -27,6 +27,58 @@ export function openConnection(url: string, name: string): AmqpConnectionManager
       clientProperties: { connection_name: name },
     } as NonNullable<Parameters<typeof connect>[1]>['connectionOptions'],
   });
+  manager.on('connect', () => manager.connection && readPastHeaders(manager.connection));
+  return manager;
+}
+
+/** What amqplib has on its connections though its types do not say so. */
+interface FrameReader {
+  /** What was received and not yet read. */
+  rest: Buffer;
+  recvFrame: () => unknown;
+}
+
+/**
+ * amqplib 2.3.1 ends the connection when it cannot decode the headers of a message: a few thousand tables in tables exhaust its
+ * stack. The message then comes again, and stops its queue for good. Here it comes without them, and with their length.
+ */
+function readPastHeaders({ connection }: ChannelModel): void {
+  const reader = connection as unknown as FrameReader;
+  const { recvFrame } = reader;
+  reader.recvFrame = function (this: FrameReader) {
+    const { rest } = this;
+    try {
+      return recvFrame.call(this);
+    } catch (error) {
+      const readable = withoutHeaders(rest);
+      // What is left begins behind the frame that could not be decoded.
+      if (readable === undefined || this.rest === rest) throw error;
+      this.rest = Buffer.concat([readable, this.rest]);
+      return recvFrame.call(this);
+    }
+  };
+}
+
+/** The header frame that some bytes begin with, with a note in place of its headers; undefined if they begin otherwise. */
+function withoutHeaders(rest: Buffer): Buffer | undefined {
+  // Type, channel, size; class, weight, body size, flags; then the properties that the flags tell, headers being the third.
+  if (rest.length < 21 || rest[0] !== 2) return undefined;
+  const flags = rest.readUInt16BE(19);
+  const end = 7 + rest.readUInt32BE(3);
+  let at = 21;
+  for (const flag of [0x8000, 0x4000]) if ((flags & flag) !== 0) at += 1 + (rest[at] ?? 0);
+  if ((flags & 0x2000) === 0 || at + 4 > rest.length) return undefined;
+  const bytes = rest.readUInt32BE(at);
+  const name = Buffer.from('x-unread-header-bytes');
+  const table = Buffer.alloc(4 + 1 + name.length + 5);
+  table.writeUInt32BE(table.length - 4, 0);
+  table.writeUInt8(name.length, 4);
+  name.copy(table, 5);
+  table.write('I', 5 + name.length);
+  table.writeInt32BE(bytes, 6 + name.length);
+  const frame = Buffer.concat([rest.subarray(0, at), table, rest.subarray(at + 4 + bytes, end + 1)]);
+  frame.writeUInt32BE(frame.length - 8, 3);
+  return frame;
 }
 
 /** Closes politely; a peer that does not answer is cut off after two seconds. Never rejects. */

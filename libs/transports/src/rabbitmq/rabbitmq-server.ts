@@ -326,8 +326,8 @@ export class RabbitMqServer extends ServerRMQ {
   #underWayMs({ properties }: ConsumeMessage): number {
     const { clock } = this.#settings;
     const sentAt: unknown = properties.headers?.[SENT_AT];
-    if (clock?.isMeasured !== true || typeof sentAt !== 'number') return 0;
-    return Math.max(0, clock.earliestMs() - sentAt);
+    if (clock?.isMeasured !== true || !Number.isFinite(sentAt)) return 0;
+    return Math.max(0, clock.earliestMs() - (sentAt as number));
   }
 
   /** Never rejects. */

@@ -434,6 +434,19 @@ describe('what cannot be run', () => {
     expect(await messages()).toBe(0);
   });
 
+  test('a message whose headers are too deep to be read comes without them, and stops nobody', async () => {
+    const parked: UnreadableMessage[] = [];
+    await serve({ echo }, { park: async (message) => void parked.push(message) });
+    plain.sendNested(queue, '{"pattern":"unheard of"}', 6_000);
+    plain.sendNested(queue, '{"pattern":"shallow"}', 3);
+    plain.send(queue, { pattern: 'echo', data: 1 });
+    await until('the answer and the parking', () => plain.replies.length === 1 && parked.length === 2);
+    expect(parked.map(({ properties }) => properties.headers)).toEqual([
+      { 'x-unread-header-bytes': 42_000 },
+      { a: { a: { a: {} } } },
+    ]);
+  });
+
   test('a message that could not be parked is not lost', async () => {
     const parked: string[] = [];
     let attempts = 0;

@@ -52,6 +52,25 @@ export class PlainClient {
     this.channel.sendToQueue(queue, content, { replyTo: 'amq.rabbitmq.reply-to', ...options });
   }
 
+  /** Puts a message on a queue whose headers are tables in tables, `depth` times, which amqplib does not write. */
+  sendNested(queue: string, content: string, depth: number): void {
+    let table = Buffer.alloc(4);
+    for (let level = 0; level < depth; level += 1) {
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(table.length + 3);
+      table = Buffer.concat([length, shortString('a'), Buffer.from('F'), table]);
+    }
+    const { connection, ch } = this.channel as unknown as { connection: { stream: net.Socket }; ch: number };
+    const header = Buffer.alloc(14);
+    header.writeUInt16BE(60, 0);
+    header.writeBigUInt64BE(BigInt(content.length), 4);
+    header.writeUInt16BE(0x2000, 12);
+    const publish = Buffer.concat([Buffer.alloc(2), shortString(''), shortString(queue), Buffer.alloc(1)]);
+    connection.stream.write(methodFrame(ch, 60, 40, publish));
+    connection.stream.write(frame(2, ch, Buffer.concat([header, table])));
+    connection.stream.write(frame(3, ch, Buffer.from(content)));
+  }
+
   /** The bodies of what came back. */
   bodies(): unknown[] {
     return this.replies.map(({ content }) => JSON.parse(content.toString()) as unknown);
@@ -169,13 +188,18 @@ interface Link {
 
 /** A method frame of AMQP 0-9-1. */
 export function methodFrame(channel: number, classId: number, methodId: number, fields: Buffer): Buffer {
-  const head = Buffer.alloc(11);
-  head.writeUInt8(1, 0);
+  const ids = Buffer.alloc(4);
+  ids.writeUInt16BE(classId, 0);
+  ids.writeUInt16BE(methodId, 2);
+  return frame(1, channel, Buffer.concat([ids, fields]));
+}
+
+function frame(type: number, channel: number, payload: Buffer): Buffer {
+  const head = Buffer.alloc(7);
+  head.writeUInt8(type, 0);
   head.writeUInt16BE(channel, 1);
-  head.writeUInt32BE(4 + fields.length, 3);
-  head.writeUInt16BE(classId, 7);
-  head.writeUInt16BE(methodId, 9);
-  return Buffer.concat([head, fields, Buffer.from([0xce])]);
+  head.writeUInt32BE(payload.length, 3);
+  return Buffer.concat([head, payload, Buffer.from([0xce])]);
 }
 
 /** AMQP's short string. */
