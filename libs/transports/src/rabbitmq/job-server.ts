@@ -4,7 +4,7 @@ import type { AmqpConnectionManager } from 'amqp-connection-manager';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { closeConnection, KeptChannel, openConnection, within } from './connection.ts';
-import { toWireError } from './errors.ts';
+import { NotTakenError, OutcomeUnknownError, toWireError } from './errors.ts';
 import { JobHopelessError, JobNotStartedError } from './job-errors.ts';
 import { headersAfter, readAttempts, readJob, waitAfter, type Attempts } from './job-message.ts';
 import { JobPublisher } from './job-publisher.ts';
@@ -223,14 +223,23 @@ export class JobServer extends Server implements CustomTransportStrategy {
       if (error instanceof JobNotStartedError) return this.#return(channel, message);
       if (isHopeless(error) || attempts.attempt >= this.#options.attemptsMax)
         return this.#giveUp(channel, message, queue, reason);
-      return this.#retry(channel, message, attempts, reason);
+      return this.#retry(channel, message, queue, attempts, reason);
     }
     settle(() => channel.ack(message));
   }
 
   /** Publish, confirm, then ack. */
-  async #retry(channel: Channel, message: ConsumeMessage, attempts: Attempts, reason: string): Promise<void> {
-    const { retries } = this.#options.topology;
+  async #retry(
+    channel: Channel,
+    message: ConsumeMessage,
+    queue: string,
+    attempts: Attempts,
+    reason: string,
+  ): Promise<void> {
+    const { retries, queues } = this.#options.topology;
+    // What has waited is routed by its headers. Without those of a queue it would go nowhere, and the queue where it waits would
+    // keep it, and in the end all that wait there: RabbitMQ lets a message go once another queue has it, a few at a time.
+    const home = queues.find(({ name }) => name === queue)?.headers;
     const wait = retries[waitAfter(attempts.attempt, retries.length, Math.random())];
     const { messageId, contentType, timestamp, headers = {} } = message.properties;
     try {
@@ -239,13 +248,17 @@ export class JobServer extends Server implements CustomTransportStrategy {
         messageId: messageId as string,
         contentType: contentType as string,
         timestamp: timestamp as number,
-        headers: headersAfter(headers, attempts, reason, new Date()),
+        headers: headersAfter({ ...headers, ...home }, attempts, reason, new Date()),
       });
       this.logger.warn(`${messageId} failed in attempt ${attempts.attempt}, next in ${wait.waitMs} ms: ${reason}`);
       settle(() => channel.ack(message));
     } catch (error) {
-      this.logger.error(error);
-      await this.#returnLater(channel, message);
+      if (error instanceof NotTakenError || error instanceof OutcomeUnknownError) {
+        this.logger.error(error);
+        return this.#returnLater(channel, message);
+      }
+      // The message is to blame: its headers leave no room for those of a retry.
+      return this.#giveUp(channel, message, queue, `${reason}; it cannot wait for a retry: ${reasonOf(error)}`);
     }
   }
 

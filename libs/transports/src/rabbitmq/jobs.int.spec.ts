@@ -277,6 +277,28 @@ describe('a worker', () => {
     await until('it is gone', allGone);
   });
 
+  test('parks a failed job whose headers leave no room for those of a retry', async () => {
+    work.handle = () => Promise.reject(new JobFailedError('once more'));
+    await startWorker();
+    const content = Buffer.from('{"pattern":"make","data":{"n":1}}');
+    await publisher.send(plainQueue(), content, { headers: { urgency: 'none', pad: 'x'.repeat(65_450) } });
+    await until('it is parked', () => parked.length === 1);
+    expect(parked[0]?.reason).toMatch(/^once more; it cannot wait for a retry: /);
+    await until('it is gone', allGone);
+  });
+
+  test('has jobs that lack the headers of their queue come back to it, so that they block nobody who waits', async () => {
+    work.handle = (_n, { attempt }) =>
+      attempt === 1 ? Promise.reject(new JobFailedError('once more')) : Promise.resolve();
+    await startWorker();
+    const content = (n: number) => Buffer.from(JSON.stringify({ pattern: 'make', data: { n } }));
+    // More than the broker moves at once from a queue where jobs wait.
+    await Promise.all(Array.from({ length: 80 }, (_, n) => publisher.send(plainQueue(), content(n), {})));
+    await publisher.publish([job(80)]);
+    await until('all are done', () => work.done.length === 81);
+    await until('they are gone', allGone);
+  });
+
   test('parks what the broker has given up', async () => {
     await startWorker();
     await publisher.send(topology.dead, Buffer.from('{"pattern":"make","data":{"n":1}}'), { messageId: 'job-1' });
