@@ -71,6 +71,7 @@ export class Payments implements OnApplicationBootstrap, BeforeApplicationShutdo
       name: names.queues.paymentsQueries,
       prefetchCount: QUERIES_MAX,
       patterns: Object.values(parkedPatterns('payments')),
+      park: (message) => this.parked.park(message),
     });
     this.jobServer = new JobServer({
       url,
