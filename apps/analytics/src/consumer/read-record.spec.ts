@@ -58,6 +58,12 @@ describe('reading a record', () => {
     expect(read('{"cause":"customer"}')).toMatchObject({ kind: 'unreadable', reason: expect.stringMatching(/by/) });
   });
 
+  it('leaves out the fields that a later version has added', () => {
+    const { kind, event } = readWith({}) as { kind: string; event: object };
+    const later = JSON.stringify({ ...JSON.parse(second.value as string), giftWrap: true });
+    expect(readWith({ value: later })).toMatchObject({ kind, event });
+  });
+
   it.each([
     ['a value that is not JSON', { value: '{' }, /not JSON/],
     ['no value', { value: null }, /no value/],

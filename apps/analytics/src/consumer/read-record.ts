@@ -1,5 +1,6 @@
 import { EventHeaders } from '@tandem/contracts/event-record';
 import { ORDER_EVENT_VERSIONS } from '@tandem/contracts/event-versions';
+import { readIgnoringUnknown } from '@tandem/contracts/later-versions';
 import type { OrderEvent } from '@tandem/contracts/order-events';
 import { EVENT_BYTES_MAX } from '@tandem/contracts/topology';
 import type { KafkaRecord } from '@tandem/transports/kafka/kafka-batch';
@@ -61,7 +62,7 @@ export function readRecord(record: KafkaRecord, versions = ORDER_EVENT_VERSIONS)
     return unreadable(`its value is not JSON: ${(error as Error).message}`);
   }
   if (!isUsualData(type, data)) {
-    const parsed = schema.safeParse(data);
+    const parsed = readIgnoringUnknown(schema, data);
     if (!parsed.success) return unreadable(`its value is not the data of ${type}: ${summary(parsed.error)}`);
     data = parsed.data;
   }

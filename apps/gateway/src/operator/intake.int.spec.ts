@@ -147,7 +147,9 @@ describe('the switch of the operator', () => {
     await until('it is paused', async () => (await statusOf(place(one))) === 503, 30_000);
     await everyGateway.publish({ paused: false, revision: 0, since: new Date().toISOString() });
     await everyGateway.publish('open');
-    await everyGateway.publish({ ...intake, paused: true, revision: intake.revision + 1, reason: 'Still' });
+    // From an orders of a later version, which says more.
+    const still = { ...intake, paused: true, revision: intake.revision + 1, reason: 'Still', until: 'tomorrow' };
+    await everyGateway.publish(still);
     await until(
       'the last of them was heard',
       async () => ((await (await place(one)).json()) as Problem).detail.includes('Still'),

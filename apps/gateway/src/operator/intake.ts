@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { Intake } from '@tandem/contracts/intake';
+import { readIgnoringUnknown } from '@tandem/contracts/later-versions';
 import type { Check } from '@tandem/telemetry/health';
 import { NotTakenError } from '@tandem/transports/rabbitmq/errors';
 import { FanoutListener } from '@tandem/transports/rabbitmq/fanout';
@@ -87,7 +88,7 @@ export class IntakeState {
   }
 
   #hear(value: unknown): undefined {
-    const parsed = Intake.safeParse(value);
+    const parsed = readIgnoringUnknown(Intake, value);
     if (!parsed.success) {
       this.#logger.warn(`What was heard is no switch: ${parsed.error.message}`);
       return undefined;

@@ -95,6 +95,24 @@ describe('a group of commands', () => {
     }
   });
 
+  it('refuses for now, and stores nothing of, a command on an order with an event of a later version', async () => {
+    const commits = instance();
+    const [later, other] = await Promise.all([place(), place()].map((command) => commits.execute(command, inTime)));
+    const orderId = acceptedId(later as CommandReply);
+    await pool.query(
+      `insert into events (order_id, version, type, data, at) values ($1, 2, 'order.gilded.v1', '{}', now())`,
+      [orderId],
+    );
+    const command = cancel(orderId);
+    const [refused, accepted] = await Promise.allSettled([
+      commits.execute(command, inTime),
+      commits.execute(cancel(acceptedId(other as CommandReply)), inTime),
+    ]);
+    expect(refused).toMatchObject({ status: 'rejected', reason: { name: 'UnavailableError' } });
+    expect(accepted).toMatchObject({ status: 'fulfilled', value: { outcome: 'accepted' } });
+    expect(await count('commands where id = $1', [command.id])).toBe(0);
+  });
+
   it('gives 50 orders for 200 parallel placements with 50 ids, spread over three instances', async () => {
     const before = await count('orders');
     const instances = [instance(poolOf(database.url)), instance(poolOf(database.url)), instance(poolOf(database.url))];

@@ -1,5 +1,6 @@
 import { ORDER_EVENT_VERSIONS, type EventVersions } from '@tandem/contracts/event-versions';
 import type { StoredRejection } from '@tandem/contracts/rejections';
+import { UnavailableError } from '@tandem/transports/rabbitmq/errors';
 import type { ClientBase, Pool } from 'pg';
 import type { Recorded } from '../order/order.ts';
 
@@ -105,6 +106,9 @@ function collect({ outcomes, streams, references }: Loaded, row: Row, versions: 
 
 function storedEvent({ text: type, data, at, ...row }: Row, versions: EventVersions): Stored {
   const [orderId, version] = [row.order_id as string, row.version as number];
+  // Without it the order would look like another, or like none. An instance that was updated already can decide on it.
+  if (versions.schemaOf(type) === undefined)
+    throw new UnavailableError(`Nothing was done: order ${orderId} has an event of a later version, ${type}`);
   const event = versions.upcast(type, JSON.parse(data), { orderId, version, at });
   return { ...event, orderId, version, at: at.toISOString(), position: Number(row.position) };
 }
