@@ -1,6 +1,5 @@
 // @ts-check
 // `npm run log`: the log in your hands. Prints what lies in a topic, as lines or as JSON.
-import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { styleText } from 'node:util';
@@ -65,11 +64,11 @@ async function main(values) {
   process.once('SIGINT', () => stop.abort());
   process.once('SIGTERM', () => stop.abort());
   await import(new URL('ts-hooks.mjs', import.meta.url).href);
-  const { readLog } = await import(new URL('../libs/transports/src/kafka/read-log.ts', import.meta.url).href);
+  const { readingClient, readLog } = await import(
+    new URL('../libs/transports/src/kafka/read-log.ts', import.meta.url).href
+  );
   await readLog({
-    brokers,
-    clientId: 'tandem-log',
-    groupId: `${namespace === '' ? '' : `${namespace}.`}log.${randomUUID()}`,
+    kafka: readingClient(brokers, 'tandem-log'),
     topic,
     from,
     ...(values.follow ? {} : { to }),

@@ -175,6 +175,24 @@ describe('the lag', () => {
     });
   });
 
+  it('is nothing after a transaction of a stranger, whose aborted records are not parked and whose open one is no lag', async () => {
+    const app = await start();
+    const events = someHistories(50, 20);
+    await log.publish(events);
+    await log.transact([{ partition: 0, key: 'stranger', value: 'aborted' }], 'abort');
+    await expectCounted(events);
+    const stands = { lag: 0, oldestAgeMs: null, parked: 0 };
+    await eventually(async () => expect(await getLag()).toMatchObject({ lag: stands }));
+    const end = await log.begin([{ partition: 0, key: 'stranger', value: 'open' }]);
+    const more = someHistories(20, 21);
+    await log.publish(more);
+    expect(await getLag()).toMatchObject({ lag: { parked: 0 } });
+    await end('abort');
+    await expectCounted([...events, ...more]);
+    await eventually(async () => expect(await getLag()).toMatchObject({ lag: stands }));
+    await ready(app);
+  });
+
   it('grows behind a record that is not counted, and tells for how long that has been waiting', async () => {
     const app = await start();
     await ready(app);

@@ -12,6 +12,7 @@ import { Health, type Check } from '@tandem/telemetry/health';
 import { HealthController } from '@tandem/telemetry/health.controller';
 import type { Logger } from '@tandem/telemetry/logger';
 import { KafkaBatchServer } from '@tandem/transports/kafka/kafka-batch-server';
+import { readingClient } from '@tandem/transports/kafka/read-log';
 import { Parked, parkedController } from '@tandem/transports/rabbitmq/parked.controller';
 import { ParkedMessages } from '@tandem/transports/rabbitmq/parked-messages';
 import { RabbitMqServer } from '@tandem/transports/rabbitmq/rabbitmq-server';
@@ -31,7 +32,7 @@ import { AnalyticsQueries } from './queries/analytics-queries.ts';
 import { LogEnds } from './queries/log-ends.ts';
 import { LogBounds } from './rebuild/log-bounds.ts';
 import { ProjectionAdministration } from './rebuild/projection-administration.ts';
-import { staleProjections } from './rebuild/projection-versions.ts';
+import { outdated, staleProjections } from './projections/projection-versions.ts';
 import { ProjectionsController } from './rebuild/projections.controller.ts';
 import { Rebuilder } from './rebuild/rebuilder.ts';
 
@@ -43,6 +44,9 @@ const PARTITION_BYTES_MAX = 2_097_152;
 
 /** How often it is looked whether what was counted was forgotten, or what was published was not found. */
 const LOOK_MS = 2_000;
+
+/** Readiness tells of a stranger's transaction that holds back a partition for longer. */
+const HELD_MS_MAX = 10_000;
 
 /** Everything that lives as long as the service, made once from its configuration. */
 export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
@@ -63,6 +67,7 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
   readonly health = new Health('analytics');
   readonly #lagMax: bigint;
   #looking: NodeJS.Timeout | undefined;
+  #outdated: string | undefined;
 
   constructor(config: Config, logger: Logger) {
     this.names = topology(config.NAMESPACE);
@@ -103,6 +108,7 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
       groupId: groups.analytics,
       topics: { [ORDER_EVENTS]: topics.orderEvents },
       startAt: (topic, partition, bounds) => this.counter.startAt(topic, partition, bounds),
+      whyNotJoin: () => this.#whyNotJoin(),
       partitionsMax: PARTITIONS_MAX,
       partitionBytesMax: PARTITION_BYTES_MAX,
     });
@@ -127,9 +133,8 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
     this.projections = new ProjectionAdministration(this.queryPool, PROJECTIONS, bounds);
     this.#rebuilder = new Rebuilder({
       url,
-      brokers,
+      kafka: readingClient(brokers, 'analytics.rebuild'),
       topic: topics.orderEvents,
-      groupPrefix: groups.analyticsRebuild,
       projections: PROJECTIONS,
       bounds,
     });
@@ -177,8 +182,14 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
     if (standing.size > 0) this.eventServer.reposition(topic, await rewound(this.queryPool, topic, standing));
   }
 
+  async #whyNotJoin(): Promise<string | undefined> {
+    return (this.#outdated = await outdated(this.counterPool, PROJECTIONS));
+  }
+
+  /** An instance that is outdated still answers; that it counts nothing is as it should be. */
   #kafka(): Check {
     const { joined, failure } = this.eventServer.state;
+    if (!joined && this.#outdated !== undefined) return { status: 'degraded', reason: this.#outdated };
     return joined ? { status: 'ok' } : { status: 'unavailable', reason: failure ?? 'is not a member of its group' };
   }
 
@@ -198,9 +209,14 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
     const { partitions } = this.eventServer.state;
     const stalled = partitions.filter(({ stalled }) => stalled !== undefined);
     const lag = partitions.reduce((sum, partition) => sum + partition.lag, 0n);
+    const waiting = partitions.filter(({ held }) => performance.now() - (held?.sinceMs ?? Infinity) > HELD_MS_MAX);
     const reasons = [
       ...(await this.progress.problems().catch((error: Error) => [error.message])),
       ...stalled.map(({ partition, stalled }) => `partition ${partition} is held back: ${stalled}`),
+      ...waiting.map(
+        ({ partition, held }) =>
+          `${held?.records} records of partition ${partition} wait for a transaction that somebody has left open`,
+      ),
       ...(lag > this.#lagMax ? [`${lag} records are not counted yet`] : []),
     ];
     return reasons.length === 0 ? { status: 'ok' } : { status: 'degraded', reason: reasons.join('; ') };

@@ -83,6 +83,7 @@ export class Chain {
 export class OrderLog {
   readonly #admin: Admin;
   readonly #producer: Producer;
+  readonly #kafka: Kafka;
 
   private constructor(
     readonly names: Topology,
@@ -90,6 +91,7 @@ export class OrderLog {
     readonly chain: Chain,
     kafka: Kafka,
   ) {
+    this.#kafka = kafka;
     this.#admin = kafka.admin();
     this.#producer = kafka.producer({ allowAutoTopicCreation: false });
   }
@@ -126,6 +128,28 @@ export class OrderLog {
     const topic = this.names.topics.orderEvents;
     for (let index = 0; index < records.length; index += 1_000)
       await this.#producer.send({ topic, messages: records.slice(index, index + 1_000) });
+  }
+
+  /** Sends records as a stranger does, in a transaction that ends as said. */
+  async transact(records: readonly (Message & { partition: number })[], end: 'commit' | 'abort'): Promise<void> {
+    await (
+      await this.begin(records)
+    )(end);
+  }
+
+  /** Sends records in a transaction that stays open. Returns what ends it. */
+  async begin(
+    records: readonly (Message & { partition: number })[],
+  ): Promise<(end: 'commit' | 'abort') => Promise<void>> {
+    const transactionalId = `${this.names.topics.orderEvents}.${randomUUID()}`;
+    const producer = this.#kafka.producer({ transactionalId, idempotent: true, maxInFlightRequests: 1 });
+    await producer.connect();
+    const transaction = await producer.transaction();
+    await transaction.send({ topic: this.names.topics.orderEvents, messages: [...records] });
+    return async (end) => {
+      await transaction[end]();
+      await producer.disconnect();
+    };
   }
 
   /** Says how far the chain has come. */

@@ -1,5 +1,6 @@
-import { randomUUID } from 'node:crypto';
-import type { Batch, Consumer, Kafka } from 'kafkajs';
+import { clusterOf, partitionBounds, type Isolation, type PartitionBounds } from '@tandem/transports/kafka/cluster';
+import { readLog, type LogBatch } from '@tandem/transports/kafka/read-log';
+import type { Kafka } from 'kafkajs';
 import {
   followPlaces,
   positionBefore,
@@ -50,11 +51,6 @@ export async function inspectLog(
   return new Map([...bounds].map(([partition, found]) => [partition, { ...found, last: chains.get(partition) }]));
 }
 
-interface Bounds {
-  low: bigint;
-  end: bigint;
-}
-
 /** Records from one offset to another, which is not included. */
 interface Stretch {
   from: bigint;
@@ -62,26 +58,30 @@ interface Stretch {
 }
 
 /** The offset of a partition's last known record, if the partition reaches from before it to beyond it. */
-function recordOf({ position, endOffset }: PartitionEnd, { low, end }: Bounds): bigint | undefined {
+function recordOf({ position, endOffset }: PartitionEnd, { low, end }: PartitionBounds): bigint | undefined {
   const offset = endOffset - 1n;
   return position > 0n && offset >= low && offset < end ? offset : undefined;
 }
 
-/** Each partition's beginning, and its end: the offset that the next record will get. */
-export async function endOffsets(kafka: Kafka, topic: string): Promise<Map<number, Bounds>> {
-  const admin = kafka.admin();
+/**
+ * Each partition's beginning, and its end: the offset that the next record will get. Not the last stable offset: what was confirmed
+ * is there, though somebody has a transaction open before it.
+ */
+export const endOffsets = (kafka: Kafka, topic: string): Promise<Map<number, PartitionBounds>> =>
+  boundsOf(kafka, topic, 'uncommitted');
+
+async function boundsOf(kafka: Kafka, topic: string, isolation: Isolation): Promise<Map<number, PartitionBounds>> {
+  const cluster = clusterOf(kafka, isolation);
   try {
-    await admin.connect();
-    const offsets = await admin.fetchTopicOffsets(topic);
-    return new Map(offsets.map(({ partition, low, high }) => [partition, { low: BigInt(low), end: BigInt(high) }]));
+    return await partitionBounds(cluster, topic);
   } finally {
-    await admin.disconnect();
+    await cluster.disconnect();
   }
 }
 
 /**
- * Reads stretches of partitions, through a consumer group of its own that is deleted afterwards (kafkajs has no reading
- * without a group).
+ * Reads stretches of partitions: what is committed, and behind the first transaction that is open what nobody wrote in one, as
+ * the relay does.
  *
  * @throws Error when nothing came for `stallMs`.
  */
@@ -93,82 +93,33 @@ async function readPlaces(
 ): Promise<Map<number, (Place | undefined)[]>> {
   const places = new Map([...stretches.keys()].map((partition) => [partition, [] as (Place | undefined)[]]));
   if (stretches.size === 0) return places;
-  const groupId = `${topic}.inspection-${randomUUID()}`;
-  const consumer = kafka.consumer({
-    groupId,
-    maxWaitTimeInMs: 100,
-    sessionTimeout: 10_000,
-    // A consumer that starts again by itself after it has been given up would never end.
-    retry: { retries: 2, restartOnFailure: async () => false },
-  });
-  let timer: NodeJS.Timeout | undefined;
+  const stable = await boundsOf(kafka, topic, 'committed');
+  const from = new Map([...stretches].map(([partition, stretch]) => [partition, stretch.from]));
+  const to = new Map([...stretches].map(([partition, { end }]) => [partition, end]));
+  const turn = (partition: number, offset: bigint) =>
+    within(stable.get(partition)?.end ?? offset, stretches.get(partition));
+  const turns = new Map([...to].map(([partition, end]) => [partition, turn(partition, end)]));
+  const stalled = new AbortController();
+  const timer = setTimeout(() => stalled.abort(), stallMs);
+  const onBatch = async ({ partition, records }: LogBatch) => {
+    timer.refresh();
+    places.get(partition)?.push(...records.map(({ headers }) => placeOf(headers)));
+  };
   try {
-    await consumer.connect();
-    await consumer.subscribe({ topic });
-    await new Promise<void>((resolve, reject) => {
-      const late = () => reject(new Error(`Reading ${topic} has stood still for ${stallMs} ms.`));
-      timer = setTimeout(late, stallMs);
-      const nextOffsets = new Map([...stretches].map(([partition, { from }]) => [partition, from]));
-      const read = (partition: number, nextOffset: bigint) => {
-        timer?.refresh();
-        nextOffsets.set(partition, nextOffset);
-        for (const [each, { end }] of stretches) if ((nextOffsets.get(each) as bigint) < end) return;
-        resolve();
-      };
-      const take = (batch: Batch) => {
-        const nextOffset = nextOffsets.get(batch.partition);
-        // kafkajs hands out what it fetched before its seek.
-        if (nextOffset === undefined || fetchedFrom(batch) > nextOffset) return;
-        for (const { offset, headers = {} } of batch.messages)
-          if (BigInt(offset) >= nextOffset) places.get(batch.partition)?.push(placeOf(headers));
-        const after = BigInt(batch.lastOffset()) + 1n;
-        if (after > nextOffset) read(batch.partition, after);
-      };
-      skipFiltered(consumer, (partition, offset) => {
-        // Before its seek a consumer stands at the end, so what lies before the end comes after it.
-        if (offset >= (nextOffsets.get(partition) ?? offset + 1n) && offset < (stretches.get(partition)?.end ?? 0n))
-          read(partition, offset + 1n);
-      });
-      consumer.on('consumer.crash', ({ payload }) => reject(payload.error));
-      consumer
-        .run({ autoCommit: false, eachBatch: async ({ batch }) => take(batch) })
-        .then(() => {
-          for (const [partition, { from }] of stretches) consumer.seek({ topic, partition, offset: from.toString() });
-        })
-        // A seek throws when the consumer has crashed while it was starting.
-        .catch(reject);
-    });
-    return places;
+    const reading = { kafka, topic, signal: stalled.signal, onBatch };
+    await readLog({ ...reading, from, to: turns });
+    await readLog({ ...reading, from: turns, to, isolation: 'untransacted' });
   } finally {
     clearTimeout(timer);
-    await consumer.disconnect();
-    // A group that is left behind expires by itself: not worth failing for.
-    await deleteGroup(kafka, groupId).catch(() => undefined);
   }
+  if (stalled.signal.aborted) throw new Error(`Reading ${topic} has stood still for ${stallMs} ms.`);
+  return places;
 }
 
-/** kafkajs never hands out the markers of transactions, which strangers may write and which take offsets. */
-function skipFiltered(consumer: Consumer, skip: (partition: number, offset: bigint) => void): void {
-  consumer.on('consumer.start_batch_process', ({ payload }) => {
-    if (payload.batchSize === 0) skip(payload.partition, BigInt(payload.lastOffset));
-  });
-}
+const within = (offset: bigint, { from, end }: Stretch = { from: offset, end: offset }) =>
+  offset < from ? from : offset > end ? end : offset;
 
-/** The offset that was asked for, which kafkajs 2.2.4 has on its batches though its types do not say so. */
-const fetchedFrom = (batch: Batch) => BigInt((batch as Batch & { fetchedOffset: string }).fetchedOffset);
-
-function placeOf(headers: Record<string, unknown>): Place | undefined {
-  const { position, prev, epoch, ce_id: id } = headers;
+function placeOf({ position, prev, epoch, ce_id: id }: Readonly<Record<string, string>>): Place | undefined {
   if (epoch === undefined || ![position, prev].every((number) => /^\d{1,19}$/.test(String(number)))) return undefined;
-  return { position: BigInt(String(position)), prev: BigInt(String(prev)), epoch: String(epoch), id: String(id) };
-}
-
-async function deleteGroup(kafka: Kafka, groupId: string): Promise<void> {
-  const admin = kafka.admin();
-  try {
-    await admin.connect();
-    await admin.deleteGroups([groupId]);
-  } finally {
-    await admin.disconnect();
-  }
+  return { position: BigInt(String(position)), prev: BigInt(String(prev)), epoch, id: String(id) };
 }

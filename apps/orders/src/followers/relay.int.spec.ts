@@ -5,6 +5,7 @@ import { topology } from '@tandem/contracts/topology';
 import { databaseUrl, dropDatabase } from '@tandem/postgres/database';
 import { createPool } from '@tandem/postgres/pool';
 import { createHostileDatabase } from '@tandem/postgres/temporary-database';
+import { readLog as readCommitted } from '@tandem/transports/kafka/read-log';
 import { Kafka, logLevel, type KafkaMessage } from 'kafkajs';
 import type { Pool } from 'pg';
 import { v7 as uuidv7 } from 'uuid';
@@ -105,6 +106,21 @@ async function expectWholeChains(): Promise<void> {
 
 /** Nothing while the broker still looks for the leaders of its new partitions. */
 const readNewLog = () => readLog(names.topics.orderEvents).catch((): LogRecord[] => []);
+
+/** The positions of all committed records, in which no transaction is open. */
+async function committedPositions(): Promise<string[]> {
+  const positions: string[] = [];
+  const ends = await admin.fetchTopicOffsets(names.topics.orderEvents);
+  await readCommitted({
+    kafka,
+    topic: names.topics.orderEvents,
+    from: new Map(ends.map(({ partition, low }) => [partition, BigInt(low)])),
+    to: new Map(ends.map(({ partition, high }) => [partition, BigInt(high)])),
+    signal: AbortSignal.timeout(20_000),
+    onBatch: async ({ records }) => void positions.push(...records.map(({ headers }) => headers['position'] ?? '')),
+  });
+  return positions;
+}
 
 interface LogRecord {
   partition: number;
@@ -449,6 +465,34 @@ describe('the relay', () => {
     const epochs = new Set((await readNewLog()).map(({ message }) => String(message.headers?.['epoch'])));
     const { rows } = await pool.query('select epoch from log');
     expect([...epochs]).toEqual([rows[0].epoch]);
+  });
+
+  it('takes a log for whole though a stranger has a transaction open in it, and publishes nothing twice', async () => {
+    const first = startRelay(2_000, 50);
+    await appendOrders(10);
+    await published(first);
+    const transactionalId = `${names.topics.orderEvents}.stranger`;
+    const stranger = kafka.producer({ transactionalId, idempotent: true, maxInFlightRequests: 1 });
+    await stranger.connect();
+    const transaction = await stranger.transaction();
+    const partitions = Array.from({ length: 6 }, (_, partition) => ({ partition, value: 'a stranger was here' }));
+    await transaction.send({ topic: names.topics.orderEvents, messages: partitions });
+    await appendOrders(30);
+    await published(first);
+    // It looks again and again whether the log holds what was confirmed.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(first.state).toMatchObject({ role: 'leader', failure: undefined });
+    await first.stop();
+    // Whoever takes over reads behind the open transaction.
+    await pool.query(`update followers set position = 10, partitions = '[]'`);
+    const second = startRelay();
+    await appendOrders(3);
+    await published(second);
+    await transaction.abort();
+    await stranger.disconnect();
+    const positions = await committedPositions();
+    expect(positions.length).toBe(new Set(positions).size);
+    expect(positions.length).toBe(Number(await newest()));
   });
 
   it('refuses a topic with another number of partitions', async () => {

@@ -1,15 +1,19 @@
 import { Logger } from '@nestjs/common';
 import { ServerKafka } from '@nestjs/microservices';
-import { Kafka, logLevel, type Admin, type Batch, type Consumer, type EachBatchPayload } from 'kafkajs';
+import { Kafka, logLevel, type Batch, type Consumer, type EachBatchPayload } from 'kafkajs';
+import {
+  clusterOf,
+  isPlaceholder,
+  partitionBounds,
+  readCommitted,
+  type Cluster,
+  type FetchedPartition,
+  type PartitionBounds,
+} from './cluster.ts';
 import { readHeadersAsText } from './header-texts.ts';
 import { KafkaBatchContext, toRecord, type KafkaBatch } from './kafka-batch.ts';
+import { LeaveGroupError } from './leave-group-error.ts';
 import { RepositionError } from './reposition-error.ts';
-
-/** What a partition holds: `low` is the offset of its first record, `end` the one that its next record will get. */
-export interface PartitionBounds {
-  low: bigint;
-  end: bigint;
-}
 
 export interface KafkaBatchServerOptions {
   brokers: string[];
@@ -25,6 +29,8 @@ export interface KafkaBatchServerOptions {
    * out, and again after its handler threw. What it throws holds the partition back, as what the handler throws does.
    */
   startAt: (topic: string, partition: number, bounds: PartitionBounds) => Promise<bigint>;
+  /** Asked before each attempt to join the group: why this member must not. What it throws keeps nobody from joining. */
+  whyNotJoin?: () => Promise<string | undefined>;
   sessionTimeoutMs?: number;
   heartbeatMs?: number;
   /** How many partitions may be in a handler at once. */
@@ -44,8 +50,10 @@ export interface PartitionState {
   readonly partition: number;
   /** The next offset to be handled, unknown until `startAt` has answered. */
   readonly nextOffset: bigint | undefined;
-  /** Records between `nextOffset` and the end of the partition, when it was last seen. */
+  /** Records between `nextOffset` and the last stable offset of the partition, when it was last seen. */
   readonly lag: bigint;
+  /** Records behind the first of a transaction that is open, and since when that is so: nobody who reads committed sees them. */
+  readonly held: { records: bigint; sinceMs: number } | undefined;
   /** Why it is held back, while it is. */
   readonly stalled: string | undefined;
 }
@@ -62,9 +70,10 @@ export interface KafkaBatchServerState {
 class Cursor {
   /** Next offset that kafkajs must fetch; undefined while the partition is looked up. */
   fetchOffset: bigint | undefined;
-  /** Next offset that the handler must get; differs from `fetchOffset` after records that kafkajs filters out. */
+  /** Next offset that the handler must get; differs from `fetchOffset` after records that a compaction has removed. */
   nextOffset: bigint | undefined;
   end = 0n;
+  held: { records: bigint; sinceMs: number } | undefined;
   /** Why nothing was handed out, or why the handler threw. */
   failure: { at: 'start' | 'batch'; reason: string } | undefined;
   retryMs = 0;
@@ -96,7 +105,9 @@ export class KafkaBatchServer extends ServerKafka {
   readonly #retries = new Set<Promise<void>>();
   #supervising: Promise<void> | undefined;
   #running: Consumer | undefined;
-  #admin: Admin | undefined;
+  /** Ends the consumer that is running. */
+  #leave: (reason: string) => void = () => undefined;
+  #cluster: Cluster | undefined;
   #bounds = new Map<string, Promise<Map<number, PartitionBounds>>>();
   #aliveAt = 0;
   #failure: string | undefined = 'has not joined its group yet';
@@ -113,9 +124,10 @@ export class KafkaBatchServer extends ServerKafka {
   get state(): KafkaBatchServerState {
     const isAlive = performance.now() - this.#aliveAt < 2 * this.#options.sessionTimeoutMs;
     const joined = this.#running !== undefined && this.#aliveAt > 0 && isAlive;
-    const partitions = [...this.#cursors.values()].map(({ topic, partition, nextOffset, end, failure }) => {
+    const partitions = [...this.#cursors.values()].map((cursor) => {
+      const { topic, partition, nextOffset, end, held, failure } = cursor;
       const lag = nextOffset === undefined || nextOffset > end ? 0n : end - nextOffset;
-      return { topic, partition, nextOffset, lag, stalled: failure?.reason };
+      return { topic, partition, nextOffset, lag, held, stalled: failure?.reason };
     });
     const failure = joined ? undefined : (this.#failure ?? 'the broker has not answered for a while');
     return { joined, failure, partitions };
@@ -139,6 +151,7 @@ export class KafkaBatchServer extends ServerKafka {
       logLevel: logLevel.WARN,
       logCreator: () => (entry) => this.logger.debug(`${entry.namespace}: ${entry.log.message}`),
     });
+    readCommitted(kafka, (topic, fetched) => this.#seen(topic, fetched));
     return kafka as T;
   }
 
@@ -147,7 +160,7 @@ export class KafkaBatchServer extends ServerKafka {
     this.#closing.abort();
     await within(this.#options.drainMsMax, this.#supervising);
     await within(this.#options.drainMsMax, Promise.all(this.#retries));
-    await this.#closeAdmin();
+    await this.#closeCluster();
     this.client = null;
   }
 
@@ -176,6 +189,12 @@ export class KafkaBatchServer extends ServerKafka {
   async #supervise(): Promise<void> {
     let retryMs = this.#options.retryMsMin;
     while (!this.#closing.signal.aborted) {
+      const refusal = await this.#options.whyNotJoin().catch(() => undefined);
+      if (refusal !== undefined) {
+        this.#report(refusal);
+        await pause(this.#options.retryMsMax, this.#closing.signal);
+        continue;
+      }
       const startedAt = performance.now();
       const failure = await this.#consume().catch((error: unknown) => reasonOf(error));
       if (this.#closing.signal.aborted) break;
@@ -200,12 +219,11 @@ export class KafkaBatchServer extends ServerKafka {
       maxBytesPerPartition: partitionBytesMax,
       maxBytes: 10 * partitionBytesMax,
       allowAutoTopicCreation: false,
-      // A transaction that a stranger leaves open would hold everybody back; what is read is judged by its own chain.
-      readUncommitted: true,
       retry: { ...RETRY, restartOnFailure: async () => false },
     });
     const { signal } = this.#closing;
     const ended = Promise.withResolvers<string>();
+    this.#leave = ended.resolve;
     const close = () => ended.resolve('closed');
     signal.addEventListener('abort', close, { once: true });
     consumer.on('consumer.crash', ({ payload }) => ended.resolve(reasonOf(payload.error)));
@@ -241,7 +259,7 @@ export class KafkaBatchServer extends ServerKafka {
       this.#running = undefined;
       this.#aliveAt = 0;
       this.#cursors.clear();
-      await this.#closeAdmin();
+      await this.#closeCluster();
     }
   }
 
@@ -322,14 +340,16 @@ export class KafkaBatchServer extends ServerKafka {
   }
 
   async #askBounds(topic: string): Promise<Map<number, PartitionBounds>> {
-    this.#admin ??= this.#kafka().admin();
+    // An offset after the end means that the log was lost; one that is not stable yet does not.
+    const cluster = (this.#cluster ??= clusterOf(this.#kafka(), 'uncommitted'));
     try {
-      await this.#admin.connect();
-      const offsets = await this.#admin.fetchTopicOffsets(topic);
-      return new Map(offsets.map(({ partition, low, high }) => [partition, { low: BigInt(low), end: BigInt(high) }]));
+      return await partitionBounds(cluster, topic);
     } catch (error) {
-      await this.#closeAdmin();
+      await this.#closeCluster();
       throw error;
+    } finally {
+      // It was closed meanwhile, and may have connected again for this answer.
+      if (this.#cluster !== cluster) await within(5_000, cluster.disconnect());
     }
   }
 
@@ -348,7 +368,7 @@ export class KafkaBatchServer extends ServerKafka {
       partition: batch.partition,
       firstOffset: cursor.nextOffset,
       nextOffset,
-      records: batch.messages.map(toRecord),
+      records: batch.messages.filter((message) => !isPlaceholder(message)).map(toRecord),
       highWatermark: BigInt(batch.highWatermark),
       isStale: () => !this.#holds(cursor),
       heartbeat: beat,
@@ -365,6 +385,7 @@ export class KafkaBatchServer extends ServerKafka {
       // A handler whose partition was taken away is expected to fail.
       if (!this.#holds(cursor)) return;
       this.#hold(consumer, cursor);
+      if (error instanceof LeaveGroupError) return this.#leave(error.message);
       if (error instanceof RepositionError) return this.#look(consumer, cursor, 0);
       this.#stall(cursor, 'batch', reasonOf(error));
       this.#look(consumer, cursor, this.#nextRetryMs(cursor));
@@ -378,7 +399,15 @@ export class KafkaBatchServer extends ServerKafka {
     consumer.pause([{ topic, partitions: [partition] }]);
   }
 
-  /** kafkajs never hands out transaction markers, but they take offsets: the cursor has to step over them. */
+  #seen(topic: string, { partition, highWatermark, lastStableOffset }: FetchedPartition): void {
+    const cursor = this.#cursors.get(keyOf(topic, partition));
+    if (cursor === undefined || lastStableOffset === undefined) return;
+    cursor.end = BigInt(lastStableOffset);
+    const records = BigInt(highWatermark) - cursor.end;
+    cursor.held = records > 0n ? { records, sinceMs: cursor.held?.sinceMs ?? performance.now() } : undefined;
+  }
+
+  /** kafkajs hands out nothing where a compaction has removed all that was asked for: the cursor has to step over it. */
   #skipFiltered(topic: string, partition: number, lastOffset: string): void {
     const cursor = this.#cursors.get(keyOf(topic, partition));
     if (cursor?.fetchOffset !== undefined) cursor.fetchOffset = BigInt(lastOffset) + 1n;
@@ -416,10 +445,10 @@ export class KafkaBatchServer extends ServerKafka {
     return this.client as unknown as Kafka;
   }
 
-  async #closeAdmin(): Promise<void> {
-    const admin = this.#admin;
-    this.#admin = undefined;
-    await within(5_000, admin?.disconnect());
+  async #closeCluster(): Promise<void> {
+    const cluster = this.#cluster;
+    this.#cluster = undefined;
+    await within(5_000, cluster?.disconnect());
   }
 
   /** A group that is left behind expires by itself: not worth failing for. */
@@ -433,6 +462,7 @@ export class KafkaBatchServer extends ServerKafka {
 
 const DEFAULTS = {
   isGroupTemporary: false,
+  whyNotJoin: () => Promise.resolve(undefined),
   sessionTimeoutMs: 6_000,
   heartbeatMs: 500,
   partitionsMax: 3,

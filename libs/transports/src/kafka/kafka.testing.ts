@@ -3,7 +3,8 @@ import { createServer, connect, type Server, type Socket } from 'node:net';
 import { Logger } from '@nestjs/common';
 import { Kafka, logLevel, type Admin, type Message } from 'kafkajs';
 import type { KafkaBatch } from './kafka-batch.ts';
-import { KafkaBatchServer, type KafkaBatchServerOptions, type PartitionBounds } from './kafka-batch-server.ts';
+import type { PartitionBounds } from './cluster.ts';
+import { KafkaBatchServer, type KafkaBatchServerOptions } from './kafka-batch-server.ts';
 
 Logger.overrideLogger(false);
 
@@ -53,14 +54,23 @@ export class TestTopic {
 
   /** Sends values in a transaction that is committed or aborted: either way its marker takes an offset. */
   async transact(partition: number, values: string[], end: 'commit' | 'abort'): Promise<void> {
+    await (
+      await this.begin(partition, values)
+    )(end);
+  }
+
+  /** Sends values in a transaction that is left open. Returns what ends it. */
+  async begin(partition: number, values: string[]): Promise<(end: 'commit' | 'abort') => Promise<void>> {
     const transactionalId = `${this.name}.${randomUUID()}`;
     const retry = { initialRetryTime: 30 };
     const producer = this.#kafka.producer({ transactionalId, idempotent: true, maxInFlightRequests: 1, retry });
     await producer.connect();
     const transaction = await producer.transaction();
     await transaction.send({ topic: this.name, messages: values.map((value) => ({ partition, value })) });
-    await transaction[end]();
-    await producer.disconnect();
+    return async (end) => {
+      await transaction[end]();
+      await producer.disconnect();
+    };
   }
 
   /** Starts a server whose handler keeps its offsets in `Offsets`. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from '@jest/globals';
 import { Kafka, logLevel, type Admin, type Producer } from 'kafkajs';
-import { readLog, type ReadLogOptions } from './read-log.ts';
+import { LogUnreadableError, readingClient, readLog, type ReadLogOptions } from './read-log.ts';
 
 const brokers = (process.env['KAFKA_BROKERS'] ?? '127.0.0.1:9092').split(',');
 const kafka = new Kafka({ brokers, clientId: 'read-log-test', logLevel: logLevel.NOTHING });
@@ -43,13 +43,10 @@ const everything = new Map(Array.from({ length: PARTITIONS }, (_, partition) => 
 const ends = new Map([...everything.keys()].map((partition) => [partition, BigInt(RECORDS / PARTITIONS)]));
 
 /** Reads, and returns what each partition gave. */
-async function read(options: Partial<ReadLogOptions>): Promise<{ offsets: Map<number, bigint[]>; groupId: string }> {
+async function read(options: Partial<ReadLogOptions>): Promise<Map<number, bigint[]>> {
   const offsets = new Map<number, bigint[]>();
-  const groupId = `${topic}.${randomUUID()}`;
   await readLog({
-    brokers,
-    clientId: 'read-log-test',
-    groupId,
+    kafka,
     topic,
     from: everything,
     to: ends,
@@ -63,27 +60,25 @@ async function read(options: Partial<ReadLogOptions>): Promise<{ offsets: Map<nu
       await options.onBatch?.(batch);
     },
   });
-  return { offsets, groupId };
+  return offsets;
 }
 
 const range = (from: bigint, to: bigint) =>
   Array.from({ length: Number(to - from) }, (_, index) => from + BigInt(index));
 
 describe('reading a log', () => {
-  it('gives every record of every partition once and in order, and leaves no group behind', async () => {
-    const { offsets, groupId } = await read({});
+  it('gives every record of every partition once and in order', async () => {
+    const offsets = await read({});
     for (const [partition, end] of ends) expect(offsets.get(partition)).toEqual(range(0n, end));
-    const { groups } = await admin.listGroups();
-    expect(groups.map((group) => group.groupId)).not.toContain(groupId);
   });
 
   it('begins and ends where it is told to, and leaves other partitions alone', async () => {
-    const { offsets } = await read({ from: new Map([[1, 123n]]), to: new Map([[1, 456n]]) });
+    const offsets = await read({ from: new Map([[1, 123n]]), to: new Map([[1, 456n]]) });
     expect([...offsets]).toEqual([[1, range(123n, 456n)]]);
   });
 
   it('ends at once when there is nothing to read', async () => {
-    const { offsets } = await read({ from: ends });
+    const offsets = await read({ from: ends });
     expect(offsets.size).toBe(0);
   });
 
@@ -91,9 +86,7 @@ describe('reading a log', () => {
     const stop = new AbortController();
     let records = 0;
     const reading = readLog({
-      brokers,
-      clientId: 'read-log-test',
-      groupId: `${topic}.${randomUUID()}`,
+      kafka,
       topic,
       from: ends,
       signal: stop.signal,
@@ -126,16 +119,53 @@ describe('reading a log', () => {
     await expect(read({})).rejects.toThrow(/offset 0 of partition 0 of .* is no longer in the log/);
   });
 
-  it('steps over what kafkajs does not hand out', async () => {
-    const transactional = kafka.producer({ transactionalId: topic, maxInFlightRequests: 1, idempotent: true });
-    await transactional.connect();
-    const transaction = await transactional.transaction();
-    await transaction.send({ topic, messages: [{ partition: 2, value: 'last' }] });
-    await transaction.commit();
-    await transactional.disconnect();
-    // One more for the marker of the commit.
-    const to = new Map(ends).set(2, (ends.get(2) as bigint) + 2n);
-    const { offsets } = await read({ to });
-    expect(offsets.get(2)?.at(-1)).toBe(ends.get(2));
+  it('steps over the markers of transactions and over what was aborted, also where transactions overlap', async () => {
+    const end = ends.get(2) as bigint;
+    const [first, second] = await Promise.all([beginTransaction(), beginTransaction()]);
+    await first.send('aborted');
+    await second.send('aborted, too');
+    await first.send('aborted');
+    await second.abort();
+    await first.abort();
+    const third = await beginTransaction();
+    await third.send('committed');
+    await third.commit();
+    // Three records, two markers, one record, one marker.
+    const to = new Map(ends).set(2, end + 7n);
+    expect((await read({ to })).get(2)?.slice(Number(end))).toEqual([end + 5n]);
+    expect((await read({ to, isolation: 'untransacted' })).get(2)).toEqual(range(0n, end));
+  });
+
+  it('waits for a transaction that is open, unless all that is of none is asked for', async () => {
+    const end = ends.get(2) as bigint;
+    const open = await beginTransaction();
+    await open.send('open');
+    await producer.send({ topic, messages: [{ partition: 2, value: 'behind it' }] });
+    const [from, to] = [new Map([[2, end]]), new Map([[2, end + 2n]])];
+    expect((await read({ from, to, isolation: 'untransacted' })).get(2)).toEqual([end + 1n]);
+    const reading = read({ from, to });
+    expect(await Promise.race([reading, new Promise((resolve) => setTimeout(resolve, 500, 'waits'))])).toBe('waits');
+    await open.abort();
+    expect((await reading).get(2)).toEqual([end + 1n]);
+  });
+
+  it('says that Kafka cannot be read when it does not answer', async () => {
+    await expect(read({ kafka: readingClient(['127.0.0.1:1'], 'read-log-test') })).rejects.toThrow(LogUnreadableError);
   });
 });
+
+async function beginTransaction() {
+  const transactionalId = `${topic}.${randomUUID()}`;
+  const transactional = kafka.producer({ transactionalId, maxInFlightRequests: 1, idempotent: true });
+  await transactional.connect();
+  const transaction = await transactional.transaction();
+  const end = async (work: () => Promise<void>) => {
+    await work();
+    await transactional.disconnect();
+  };
+  return {
+    send: (value: string) => transaction.send({ topic, messages: [{ partition: 2, value }] }),
+    commit: () => end(() => transaction.commit()),
+    abort: () => end(() => transaction.abort()),
+  };
+}

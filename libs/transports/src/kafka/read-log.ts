@@ -1,4 +1,6 @@
-import { Kafka, logLevel, type Batch, type Consumer, type EachBatchPayload } from 'kafkajs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Kafka, logLevel } from 'kafkajs';
+import { clusterOf, committedMessages, ISOLATION_LEVELS, type Cluster, type FetchedPartition } from './cluster.ts';
 import { readHeadersAsText } from './header-texts.ts';
 import { toRecord, type KafkaRecord } from './kafka-batch.ts';
 
@@ -14,15 +16,17 @@ export interface LogBatch {
 }
 
 export interface ReadLogOptions {
-  brokers: string[];
-  clientId: string;
-  /** Of this reading alone: kafkajs cannot read without a group. It is deleted when the reading ends. */
-  groupId: string;
+  kafka: Kafka;
   topic: string;
   /** The partitions to read, with the offset at which each begins. */
   from: ReadonlyMap<number, bigint>;
   /** Where each ends, not included; without it the reading goes on until `signal` is aborted. */
   to?: ReadonlyMap<number, bigint>;
+  /**
+   * `committed` unless set: what a transaction has committed or nobody wrote in one, up to the first transaction that is open.
+   * `untransacted`: what nobody wrote in a transaction, whichever is open.
+   */
+  isolation?: 'committed' | 'untransacted';
   signal: AbortSignal;
   /** The most that one fetch brings of one partition. */
   partitionBytesMax?: number;
@@ -30,94 +34,64 @@ export interface ReadLogOptions {
   onBatch: (batch: LogBatch) => Promise<void>;
 }
 
+/** Kafka does not answer, or not as the reader needs it: another try may succeed. */
+export class LogUnreadableError extends Error {
+  override name = 'LogUnreadableError';
+}
+
+/** The log does not hold what was asked for: its beginning was deleted, or all of it was lost. */
+export class OffsetGoneError extends Error {
+  override name = 'OffsetGoneError';
+}
+
 /**
- * Reads partitions of a topic from given offsets on and commits nothing: for what keeps its offsets elsewhere, or nowhere.
+ * Reads partitions of a topic from given offsets on, as a member of no group: nothing has to be joined, and nothing is committed.
  *
  * Resolves when everything up to `to` was handled, or when `signal` is aborted and the batch under way is done.
  *
- * @throws Error of `onBatch`; when Kafka does not answer; when an offset that was asked for is no longer in the log.
+ * @throws Error of `onBatch`.
+ * @throws OffsetGoneError
+ * @throws LogUnreadableError when Kafka does not answer.
  */
 export async function readLog(options: ReadLogOptions): Promise<void> {
-  const { brokers, clientId, groupId, topic, signal, partitionBytesMax = 1_048_576 } = options;
+  const { kafka, signal } = options;
   const places = placesOf(options);
   if (places.size === 0 || signal.aborted) return;
   readHeadersAsText();
-  const kafka = new Kafka({
-    brokers,
-    clientId,
-    connectionTimeout: 3_000,
-    requestTimeout: 30_000,
-    retry: RETRY,
-    logLevel: logLevel.NOTHING,
-  });
-  const consumer = kafka.consumer({
-    groupId,
-    sessionTimeout: SESSION_MS,
-    heartbeatInterval: HEARTBEAT_MS,
-    maxWaitTimeInMs: 100,
-    maxBytesPerPartition: partitionBytesMax,
-    maxBytes: 10 * partitionBytesMax,
-    allowAutoTopicCreation: false,
-    // What is read is judged by who reads it; a transaction that a stranger leaves open must hold nobody back.
-    readUncommitted: true,
-    retry: { ...RETRY, restartOnFailure: async () => false },
-  });
-  const ended = Promise.withResolvers<void>();
-  // It may be rejected before anybody waits for it.
-  ended.promise.catch(() => undefined);
-  const end = () => ended.resolve();
-  signal.addEventListener('abort', end, { once: true });
-  consumer.on('consumer.crash', ({ payload }) => ended.reject(payload.error));
-  // kafkajs calls this before it fetches: a seek here, synchronously, lets nothing from elsewhere through.
-  consumer.on('consumer.group_join', ({ payload }) => {
-    for (const partition of payload.memberAssignment[topic] ?? []) goOn(consumer, topic, partition, places);
-  });
-  // kafkajs never hands out transaction markers, but they take offsets.
-  consumer.on('consumer.start_batch_process', ({ payload }) => {
-    const place = places.get(payload.partition);
-    if (payload.topic !== topic || payload.batchSize > 0 || place === undefined) return;
-    place.next = BigInt(payload.lastOffset) + 1n;
-    if (isRead(place)) finish(payload.partition);
-  });
-  const finish = (partition: number) => {
-    places.delete(partition);
-    consumer.pause([{ topic, partitions: [partition] }]);
-    if (places.size === 0) end();
-  };
-  const eachBatch = async ({ batch, resolveOffset, heartbeat }: EachBatchPayload) => {
-    const place = places.get(batch.partition);
-    if (place === undefined || signal.aborted) return;
-    const fetchedFrom = fetchedOffset(batch);
-    if (fetchedFrom > place.next)
-      return ended.reject(
-        new Error(`offset ${place.next} of partition ${batch.partition} of ${topic} is no longer in the log`),
-      );
-    if (fetchedFrom < place.next) return goOn(consumer, topic, batch.partition, places);
-    const beating = setInterval(() => void heartbeat().catch(() => undefined), HEARTBEAT_MS);
-    try {
-      const nextOffset = least(BigInt(batch.lastOffset()) + 1n, place.to);
-      const records = batch.messages.map(toRecord).filter(({ offset }) => offset < nextOffset);
-      const { partition, highWatermark } = batch;
-      await options.onBatch({ partition, records, nextOffset, highWatermark: BigInt(highWatermark) });
-      place.next = nextOffset;
-      resolveOffset(batch.lastOffset());
-      if (isRead(place)) finish(partition);
-    } catch (error) {
-      ended.reject(error);
-    } finally {
-      clearInterval(beating);
-    }
-  };
+  const cluster = clusterOf(kafka, 'uncommitted');
+  const over = new AbortController();
+  const fetch = () => fetchSome(cluster, places, options, over.signal);
+  const stopped = Promise.withResolvers<undefined>();
+  const stop = () => stopped.resolve(undefined);
+  signal.addEventListener('abort', stop, { once: true });
+  let fetching: Promise<LogBatch[]> | undefined;
   try {
-    await consumer.connect();
-    await consumer.subscribe({ topics: [topic], fromBeginning: true });
-    await consumer.run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch });
-    await ended.promise;
+    fetching = fetch();
+    while (fetching !== undefined) {
+      const batches: LogBatch[] | undefined = await Promise.race([fetching, stopped.promise]);
+      if (batches === undefined) return;
+      // The next is fetched while these are handled.
+      fetching = places.size > 0 ? fetch() : undefined;
+      fetching?.catch(() => undefined); // It is awaited later, or never, when the handler throws.
+      for (const batch of batches) {
+        await options.onBatch(batch);
+        if (signal.aborted) return;
+      }
+    }
   } finally {
-    signal.removeEventListener('abort', end);
-    await consumer.disconnect().catch(() => undefined);
-    await deleteGroup(kafka, groupId);
+    signal.removeEventListener('abort', stop);
+    over.abort();
+    const disconnect = () => cluster.disconnect().catch(() => undefined);
+    await Promise.race([disconnect(), sleep(CLOSE_MS_MAX, undefined, { ref: false })]);
+    // A fetch that is under way may connect once more.
+    void fetching?.catch(() => undefined).finally(disconnect);
   }
+}
+
+/** A client for reading: it fails soon, because `readLog` tries again by itself. */
+export function readingClient(brokers: string[], clientId: string): Kafka {
+  const limits = { connectionTimeout: 3_000, requestTimeout: 10_000, retry: { retries: 0 } };
+  return new Kafka({ brokers, clientId, ...limits, logLevel: logLevel.NOTHING });
 }
 
 /** One partition: where it goes on, and where it ends. */
@@ -127,7 +101,6 @@ interface Place {
 }
 
 const isRead = ({ next, to }: Place) => to !== undefined && next >= to;
-const least = (a: bigint, b: bigint | undefined) => (b !== undefined && b < a ? b : a);
 
 /** The partitions in which something is to be read. */
 function placesOf({ from, to }: ReadLogOptions): Map<number, Place> {
@@ -139,28 +112,81 @@ function placesOf({ from, to }: ReadLogOptions): Map<number, Place> {
   return places;
 }
 
-function goOn(consumer: Consumer, topic: string, partition: number, places: ReadonlyMap<number, Place>): void {
-  const place = places.get(partition);
-  if (place === undefined) consumer.pause([{ topic, partitions: [partition] }]);
-  else consumer.seek({ topic, partition, offset: place.next.toString() });
-}
-
-/** A group that is left behind expires by itself: not worth failing for. */
-async function deleteGroup(kafka: Kafka, groupId: string): Promise<void> {
-  const admin = kafka.admin();
-  try {
-    await admin.connect();
-    await admin.deleteGroups([groupId]);
-  } catch {
-    // Nobody reads as this group any more.
-  } finally {
-    await admin.disconnect().catch(() => undefined);
+/** Fetches from each leader once and moves the places on; tries again while leaders move or a broker is away for a moment. */
+async function fetchSome(
+  cluster: Cluster,
+  places: Map<number, Place>,
+  { topic, isolation = 'committed', partitionBytesMax = 1_048_576 }: ReadLogOptions,
+  over: AbortSignal,
+): Promise<LogBatch[]> {
+  for (let failures = 0; ; failures += 1) {
+    try {
+      await cluster.connect();
+      await cluster.addTargetTopic(topic);
+      if (failures > 0) await cluster.refreshMetadata();
+      const leaders = Object.entries(cluster.findLeaderForPartitions(topic, [...places.keys()]));
+      const known = leaders.reduce((count, [, partitions]) => count + partitions.length, 0);
+      if (known < places.size) throw new Error(`${topic} lacks partitions that it had`);
+      const answers = await Promise.all(
+        leaders.map(async ([nodeId, partitions]) => {
+          const broker = await cluster.findBroker({ nodeId });
+          const wanted = partitions.map((partition) => {
+            const fetchOffset = String((places.get(partition) as Place).next);
+            return { partition, fetchOffset, maxBytes: partitionBytesMax };
+          });
+          return broker.fetch({
+            isolationLevel: ISOLATION_LEVELS[isolation === 'committed' ? 'committed' : 'uncommitted'],
+            maxWaitTime: WAIT_MS,
+            maxBytes: 10 * partitionBytesMax,
+            topics: [{ topic, partitions: wanted }],
+          });
+        }),
+      );
+      const fetched = answers.flatMap(({ responses }) => responses).flatMap(({ partitions }) => partitions);
+      return fetched.flatMap((each) => take(each, places, isolation));
+    } catch (error) {
+      const { name, partition, host, port } = error as KafkaError;
+      // The fetch of one partition fails for all: no place was moved.
+      if (name === 'KafkaJSOffsetOutOfRange' && partition !== undefined)
+        throw new OffsetGoneError(
+          `offset ${places.get(partition)?.next} of partition ${partition} of ${topic} is no longer in the log`,
+        );
+      if (failures === FAILURES_MAX || over.aborted)
+        throw new LogUnreadableError(`Kafka cannot be read: ${(error as Error).message}`, { cause: error });
+      if (host !== undefined && port !== undefined) cluster.removeBroker({ host, port });
+      await sleep(RETRY_MS * 2 ** failures, undefined, { ref: false });
+    }
   }
 }
 
-const SESSION_MS = 10_000;
-const HEARTBEAT_MS = 500;
-const RETRY = { retries: 4, initialRetryTime: 100, maxRetryTime: 1_000 };
+type KafkaError = Error & { partition?: number; host?: string; port?: number };
 
-/** The offset that was asked for, which kafkajs 2.2.4 has on its batches though its types do not say so. */
-const fetchedOffset = (batch: Batch) => BigInt((batch as Batch & { fetchedOffset: string }).fetchedOffset);
+/** What a fetch brought of a partition, unless that is nothing: what does not count takes offsets, too. */
+function take(
+  fetched: FetchedPartition,
+  places: Map<number, Place>,
+  isolation: ReadLogOptions['isolation'],
+): LogBatch[] {
+  const { partition, highWatermark, messages } = fetched;
+  const place = places.get(partition);
+  const last = messages.at(-1);
+  if (place === undefined || last === undefined) return [];
+  const from = place.next;
+  // Of a compacted topic all records of a fetch may lie before what was asked for.
+  const after = BigInt(last.offset) >= from ? BigInt(last.offset) + 1n : from + 1n;
+  const nextOffset = place.to !== undefined && place.to < after ? place.to : after;
+  place.next = nextOffset;
+  if (isRead(place)) places.delete(partition);
+  const seen =
+    isolation === 'committed'
+      ? committedMessages(fetched)
+      : messages.filter(({ batchContext: { inTransaction } }) => !inTransaction);
+  const records = seen.map(toRecord).filter(({ offset }) => offset >= from && offset < nextOffset);
+  return [{ partition, records, nextOffset, highWatermark: BigInt(highWatermark) }];
+}
+
+const WAIT_MS = 100;
+const CLOSE_MS_MAX = 2_000;
+/** Tries of one fetch after the first, each after twice the pause of the one before: some three seconds. */
+const FAILURES_MAX = 5;
+const RETRY_MS = 100;
