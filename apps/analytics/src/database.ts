@@ -4,7 +4,7 @@ import { createDatabase, databaseUrl, migrate } from '@tandem/postgres/database'
 import { connected } from '@tandem/postgres/session';
 import type { Config } from './config.ts';
 import { PROJECTIONS } from './projections/projections.ts';
-import { registerProjections } from './rebuild/projection-versions.ts';
+import { registerProjections } from './projections/projection-versions.ts';
 
 /** Creates the role and database of analytics, with all migrations. Safe to run again, and many times at once. */
 export async function setUpDatabase(config: Config): Promise<void> {
@@ -28,11 +28,18 @@ export const COUNTED_TABLES: readonly string[] = [
   ...PROJECTIONS.flatMap(({ tables }) => tables),
 ];
 
-/** Forgets all that was counted, so that the log is counted again from its beginning. For a log that was begun anew. */
+/**
+ * Forgets all that was counted, so that the log is counted again from its beginning. For a log that was begun anew. Which records were
+ * dropped or redriven, and as what, is kept: it holds for the new log, too. What waits is parked again by whoever cannot read it.
+ */
 export async function forgetCounted(config: Config): Promise<void> {
   await connected(analyticsUrl(config), async (client) => {
+    await client.query('begin');
     // A rebuild under way finds its row gone, and ends.
-    await client.query(`truncate ${[...COUNTED_TABLES, 'rebuilds', 'projections'].join(', ')}`);
+    const forgotten = [...COUNTED_TABLES.filter((table) => table !== 'parked'), 'rebuilds', 'projections'];
+    await client.query(`truncate ${forgotten.join(', ')}`);
+    await client.query('delete from parked where settled_as is null');
     await registerProjections(client, PROJECTIONS);
+    await client.query('commit');
   });
 }

@@ -128,7 +128,8 @@ function* count(
     });
     if (firstOffset > from.nextOffset)
       throw new RepositionError(`the batch begins at ${firstOffset}, after ${from.nextOffset}`);
-    const state = { ...from, epoch, parkedOrders: new Set<string>(), searching: from.gapOffset !== null };
+    const parking = { parkedOrders: new Set<string>(), decisions: new Map<bigint, never>() };
+    const state = { ...from, epoch, ...parking, searching: from.gapOffset !== null };
     const read =
       mutant === 'any position above the mark is next, whatever its prev' ? unchained(records, from.mark) : records;
     const steps = followChain({ records: read, nextOffset }, state, Infinity);

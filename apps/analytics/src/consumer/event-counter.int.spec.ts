@@ -1,17 +1,20 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { RepositionError } from '@tandem/transports/kafka/reposition-error';
 import fc from 'fast-check';
-import { AnalyticsDatabase } from '../analytics-database.testing.ts';
+import { AnalyticsDatabase, eventually } from '../analytics-database.testing.ts';
 import { Progress } from '../checkpoints/progress.ts';
+import { forgetCounted } from '../database.ts';
 import { histories, someHistories } from '../histories.testing.ts';
 import { Chain, firstOfSeveral, type TestEvent, type TestRecord } from '../order-log.testing.ts';
 import { orderCounts } from '../projections/order-counts.ts';
+import { OutdatedError } from '../projections/projection-versions.ts';
 import type { Projection } from '../projections/projection.ts';
 import { PROJECTIONS } from '../projections/projections.ts';
 import { recount } from '../recount.testing.ts';
 import { EventCounter, PartitionStoppedError } from './event-counter.ts';
-import { PARKED_IN_WINDOW_MAX } from './parking.ts';
+import { PARKED_IN_WINDOW_MAX, parkedKeys, type ParkedKey } from './parking.ts';
 import { Partition } from './records.testing.ts';
+import { drop, redrive } from './redrive.ts';
 
 const TOPIC = 'order.events';
 let database: AnalyticsDatabase;
@@ -148,6 +151,125 @@ describe('the fence', () => {
     await expect(unlucky.count(log.batch(0n))).rejects.toThrow('full disk');
     await expectCounted([]);
     expect(await offsetOf(0)).toMatchObject({ next_offset: 0n, mark: 0n });
+  });
+});
+
+describe('the fence of versions', () => {
+  const rebuilt = (version: number, client: { query: typeof database.pool.query } = database.pool) =>
+    client.query(`update projections set version = $1 where name = 'order-counts'`, [version]);
+  afterEach(() => rebuilt(orderCounts.version));
+
+  it('keeps older code from counting into what a newer version has rebuilt, and lets newer code go on', async () => {
+    const events = someHistories(20, 31);
+    const [log] = logOf(new Chain(1).records(events)) as [Partition];
+    await counter.startAt(TOPIC, 0, { low: 0n, end: log.end });
+    await counter.count(log.batch(0n, 10n));
+    await rebuilt(orderCounts.version + 1);
+    await expect(counter.count(log.batch(10n))).rejects.toThrow(OutdatedError);
+    await expectCounted(events.slice(0, 10));
+    expect(await offsetOf(0)).toMatchObject({ next_offset: 10n });
+    const newer = PROJECTIONS.map((each) => (each === orderCounts ? { ...each, version: each.version + 1 } : each));
+    await consume(log, 7, new EventCounter(database.pool, newer, () => undefined));
+    await expectCounted(events);
+  });
+
+  it('sees a swap that older code has waited for with its batch in hand', async () => {
+    const events = someHistories(20, 32);
+    const [log] = logOf(new Chain(1).records(events)) as [Partition];
+    await counter.startAt(TOPIC, 0, { low: 0n, end: log.end });
+    const swap = await database.pool.connect();
+    try {
+      await swap.query('begin');
+      await swap.query('lock table consumer_offsets in exclusive mode');
+      const counting = counter.count(log.batch(0n)).catch((error: unknown) => error);
+      await eventually(async () => {
+        const waiting = await rowsOf(
+          `select 1 from pg_locks where relation = 'consumer_offsets'::regclass and not granted`,
+        );
+        expect(waiting).toHaveLength(1);
+      });
+      await rebuilt(orderCounts.version + 1, swap);
+      await swap.query('commit');
+      expect(await counting).toBeInstanceOf(OutdatedError);
+    } finally {
+      swap.release();
+    }
+    await expectCounted([]);
+    expect(await offsetOf(0)).toMatchObject({ next_offset: 0n, mark: 0n });
+  });
+
+  it('keeps older code from redriving', async () => {
+    const records = new Chain(1).records(someHistories(20, 33));
+    const broken = firstOfSeveral(records, 3);
+    broken.value = 'poison';
+    await consume(logOf(records)[0] as Partition);
+    const [key] = await parkedKeys(database.pool, TOPIC, broken.key as string);
+    await rebuilt(orderCounts.version + 1);
+    await expect(redrive(database.pool, TOPIC, key as ParkedKey, PROJECTIONS, { by: 'test' })).rejects.toThrow(
+      OutdatedError,
+    );
+  });
+});
+
+describe('what operators decided', () => {
+  it('holds for a log that is published again: what was dropped stays dropped, what was mended is counted as mended', async () => {
+    const events = someHistories(80, 34);
+    const chain = new Chain(1);
+    const records = chain.records(events);
+    const dropped = firstOfSeveral(records, 5);
+    const mended = firstOfSeveral(records, 60);
+    const waits = firstOfSeveral(records, 110);
+    expect(new Set([dropped.key, mended.key, waits.key]).size).toBe(3);
+    const poisoned = records.map((record) =>
+      [dropped, mended, waits].includes(record) ? { ...record, value: 'poison' } : record,
+    );
+    await consume(logOf(poisoned)[0] as Partition);
+    const [row] = await rowsOf(`select id from parked where position = ${dropped.headers.position}`);
+    await drop(database.pool, TOPIC, { partition: 0, row: row.id }, { by: 'test', reason: 'nobody knows what it was' });
+    await database.pool.query('update parked set value = $2 where position = $1', [
+      mended.headers.position,
+      Buffer.from(mended.value as string),
+    ]);
+    for (const { key } of [dropped, mended])
+      for (const each of await parkedKeys(database.pool, TOPIC, key as string))
+        await redrive(database.pool, TOPIC, each, PROJECTIONS, { by: 'test' });
+    const counted = events.filter(
+      (_, index) =>
+        records[index] !== dropped && !(records[index]?.key === waits.key && index >= records.indexOf(waits)),
+    );
+    await expectCounted(counted);
+    const acts = await rowsOf('select * from parked_acts order by id');
+
+    await forgetCounted(database.config);
+    await expectCounted([]);
+    // The mended one is as it was in the old log, and what was dropped can be read now.
+    const again = new Chain(1).records(events).map((record, index) => {
+      const old = records[index] as TestRecord;
+      return old === mended || old === waits ? { ...record, value: 'poison' } : record;
+    });
+    await consume(logOf(again)[0] as Partition);
+    await expectCounted(counted);
+    expect(await rowsOf('select * from parked_acts order by id')).toEqual(acts);
+    expect(await rowsOf(`select position from parked where settled_as = 'dropped'`)).toEqual([
+      { position: BigInt(dropped.headers.position ?? 0) },
+    ]);
+    expect((await offsetOf(0)).parked).toBe(
+      records.filter(({ key }, index) => key === waits.key && index >= records.indexOf(waits)).length,
+    );
+  });
+
+  it('holds for no other event that a restored database gave the same position', async () => {
+    const records = new Chain(1).records(someHistories(20, 35));
+    const dropped = firstOfSeveral(records, 3);
+    await consume(
+      logOf(records.map((record) => (record === dropped ? { ...record, value: 'poison' } : record)))[0] as Partition,
+    );
+    const [row] = await rowsOf(`select id from parked where position = ${dropped.headers.position}`);
+    await drop(database.pool, TOPIC, { partition: 0, row: row.id }, { by: 'test', reason: 'nobody knows what it was' });
+    await forgetCounted(database.config);
+    const others = someHistories(20, 36);
+    await consume(logOf(new Chain(1).records(others))[0] as Partition);
+    await expectCounted(others);
   });
 });
 

@@ -1,18 +1,20 @@
 import { Logger } from '@nestjs/common';
 import { transaction } from '@tandem/postgres/transaction';
 import type { KafkaBatch } from '@tandem/transports/kafka/kafka-batch';
-import type { PartitionBounds } from '@tandem/transports/kafka/kafka-batch-server';
+import type { PartitionBounds } from '@tandem/transports/kafka/cluster';
 import { RepositionError } from '@tandem/transports/kafka/reposition-error';
 import type { Pool, PoolClient } from 'pg';
 import { applyAll, type Projection } from '../projections/projection.ts';
 import { followChain, whereTo, type Steps } from './follow-chain.ts';
 import { lockOffset, moveOffset, startAt, storeEpoch, type LockedOffset } from './offsets.ts';
-import { park, parkedOrders, parkingLeft } from './parking.ts';
+import { decisionsAfter, park, parkedOrders, parkingLeft, type Decision } from './parking.ts';
 
 /** A partition is held back until somebody, or a later try, has mended what the message says. */
 export class PartitionStoppedError extends Error {
   override name = 'PartitionStoppedError';
 }
+
+const NO_DECISIONS: ReadonlyMap<bigint, Decision> = new Map();
 
 /**
  * Counts the events of `order.events`: the effects of a batch, its parked records and the partition's next offset and mark
@@ -40,6 +42,7 @@ export class EventCounter {
   }
 
   /**
+   * @throws OutdatedError when a newer version has counted what this one counts: nothing is done.
    * @throws RepositionError when the partition must be read from elsewhere, because its chain is broken or was found again.
    * @throws PartitionStoppedError when it cannot go on; what comes before that is counted.
    */
@@ -56,7 +59,7 @@ export class EventCounter {
       const parked = from.parked + (await park(client, topic, partition, steps.park));
       if (from.epoch === undefined && steps.epoch !== undefined) await storeEpoch(client, topic, steps.epoch);
       const moved = whereTo(from, steps, batch.nextOffset >= batch.highWatermark);
-      await moveOffset(client, topic, partition, from, { ...moved, mark: steps.mark, parked });
+      await moveOffset(client, topic, partition, from, { ...moved, mark: steps.mark, parked }, this.#projections);
       if (batch.isStale()) throw new RepositionError(`Partition ${partition} was taken away.`);
       return { from, steps, moved };
     });
@@ -74,7 +77,10 @@ export class EventCounter {
   async #follow(client: PoolClient, batch: KafkaBatch, from: LockedOffset): Promise<Steps> {
     const { topic, partition } = batch;
     const waiting = from.parked === 0 ? new Set<string>() : await parkedOrders(client, topic, partition);
-    const state = { ...from, parkedOrders: waiting, searching: from.gapOffset !== null };
+    const decisions = from.hasDecisions
+      ? await decisionsAfter(client, topic, partition, from.mark, 'settled')
+      : NO_DECISIONS;
+    const state = { ...from, parkedOrders: waiting, decisions, searching: from.gapOffset !== null };
     const steps = followChain(batch, state, Infinity);
     if (steps.park.every(({ cause }) => cause === 'behind')) return steps;
     return followChain(batch, state, await parkingLeft(client, topic, partition, from.nextOffset));

@@ -10,6 +10,7 @@ const unstarted: ChainState = {
   mark: 0n,
   epoch: undefined,
   parkedOrders: new Set(),
+  decisions: new Map(),
   searching: false,
 };
 

@@ -1,4 +1,5 @@
 import type { KafkaRecord } from '@tandem/transports/kafka/kafka-batch';
+import { decisionOn, type Decision } from './parking.ts';
 import { readRecord, type CountedEvent } from './read-record.ts';
 
 /** Where a partition stands before a batch. */
@@ -9,6 +10,8 @@ export interface ChainState {
   epoch: string | undefined;
   /** Orders that have a parked record in this partition: what follows of them waits behind it. */
   parkedOrders: ReadonlySet<string>;
+  /** What was decided about records after the mark, by their positions. */
+  decisions: ReadonlyMap<bigint, Decision>;
   /** Whether the chain is broken, and records are skipped until one continues it. */
   searching: boolean;
 }
@@ -80,10 +83,15 @@ export function followChain(
           `offset ${record.offset} follows position ${place.prev}, but the last one counted is ${mark}`,
         );
     }
-    if (reading.kind === 'event' && !parkedOrders.has(reading.event.orderId)) {
-      apply.push(reading.event);
+    const decision = decisionOn(record, reading, state.decisions);
+    const isMended = decision?.settledAs === 'redriven';
+    const counted = isMended ? readRecord(decision.record) : reading;
+    if (decision?.settledAs === 'dropped') {
+      // It stays dropped, and holds back nothing.
+    } else if (counted.kind === 'event' && !parkedOrders.has(counted.event.orderId)) {
+      apply.push(counted.event);
     } else {
-      const next = parking(record, reading);
+      const next = parking(isMended ? { ...decision.record, offset: record.offset } : record, counted);
       if (next.cause !== 'behind' && ++parked > parkMax)
         return stopped(
           'parking',

@@ -1,5 +1,7 @@
-import type { PartitionBounds } from '@tandem/transports/kafka/kafka-batch-server';
+import type { PartitionBounds } from '@tandem/transports/kafka/cluster';
 import type { Pool, PoolClient } from 'pg';
+import type { Projection } from '../projections/projection.ts';
+import { refuseOutdated } from '../projections/projection-versions.ts';
 
 /** A partition's row, held until the transaction ends. */
 export interface LockedOffset {
@@ -8,6 +10,8 @@ export interface LockedOffset {
   parked: number;
   gapOffset: bigint | null;
   epoch: string | undefined;
+  /** Whether something was decided about records after the mark, in a log that is no more. */
+  hasDecisions: boolean;
 }
 
 /** Another transaction has moved the offset though its row was locked: this one must not commit. */
@@ -75,17 +79,20 @@ export async function lockOffset(client: PoolClient, topic: string, partition: n
     parked: number;
     gap_offset: bigint | null;
     epoch: string | null;
+    has_decisions: boolean;
   }>({
     name: 'lock-offset',
-    text: `select o.next_offset, o.mark, o.parked, o.gap_offset, l.epoch
+    text: `select o.next_offset, o.mark, o.parked, o.gap_offset, l.epoch,
+                  exists (select 1 from parked p where p.topic = o.topic and p.partition = o.partition
+                                                   and p.position > o.mark and p.settled_as is not null) as has_decisions
              from consumer_offsets o left join logs l using (topic)
             where o.topic = $1 and o.partition = $2 for update of o`,
     values: [topic, partition],
   });
   const row = rows[0];
   if (row === undefined) throw new Error(`Partition ${partition} of ${topic} was never started.`);
-  const { next_offset: nextOffset, mark, parked, gap_offset: gapOffset, epoch } = row;
-  return { nextOffset, mark, parked, gapOffset, epoch: epoch ?? undefined };
+  const { next_offset: nextOffset, mark, parked, gap_offset: gapOffset, epoch, has_decisions: hasDecisions } = row;
+  return { nextOffset, mark, parked, gapOffset, epoch: epoch ?? undefined, hasDecisions };
 }
 
 /** Stores the first epoch of a log. @throws Error when another one was stored meanwhile. */
@@ -100,19 +107,40 @@ export async function storeEpoch(client: PoolClient, topic: string, epoch: strin
     throw new Error(`${topic} is of epoch ${epoch}, but what was counted is of ${rows[0]?.epoch}`);
 }
 
-/** Moves a partition from where its lock found it. @throws FencedError unless exactly that row was there. */
+/**
+ * Moves a partition from where its lock found it, unless a newer version has counted one of the projections. The statement sees
+ * every swap that committed before the partition was locked, as the one that takes the lock does not: it may have waited for it.
+ *
+ * @throws FencedError unless exactly that row was there.
+ * @throws OutdatedError
+ */
 export async function moveOffset(
   client: PoolClient,
   topic: string,
   partition: number,
   from: LockedOffset,
-  to: Omit<LockedOffset, 'epoch'>,
+  to: Pick<LockedOffset, 'nextOffset' | 'mark' | 'parked' | 'gapOffset'>,
+  projections: readonly Projection[],
 ): Promise<void> {
   const { rowCount } = await client.query({
     name: 'move-offset',
     text: `update consumer_offsets set next_offset = $4, mark = $5, parked = $6, gap_offset = $7
-            where topic = $1 and partition = $2 and next_offset = $3`,
-    values: [topic, partition, from.nextOffset, to.nextOffset, to.mark, to.parked, to.gapOffset],
+            where topic = $1 and partition = $2 and next_offset = $3
+              and not exists (select 1 from unnest($8::text[], $9::integer[]) as mine(name, version)
+                                join projections p on p.name = mine.name and p.version > mine.version)`,
+    values: [
+      topic,
+      partition,
+      from.nextOffset,
+      to.nextOffset,
+      to.mark,
+      to.parked,
+      to.gapOffset,
+      projections.map(({ name }) => name),
+      projections.map(({ version }) => version),
+    ],
   });
-  if (rowCount !== 1) throw new FencedError(`Partition ${partition} of ${topic} was moved by somebody else.`);
+  if (rowCount === 1) return;
+  await refuseOutdated(client, projections);
+  throw new FencedError(`Partition ${partition} of ${topic} was moved by somebody else.`);
 }

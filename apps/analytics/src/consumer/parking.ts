@@ -3,8 +3,9 @@ import { PARKED_KEPT_BYTES_MAX } from '@tandem/contracts/parked';
 import { storableText } from '@tandem/contracts/text';
 import { firstAccepted } from '@tandem/postgres/transaction';
 import type { KafkaRecord } from '@tandem/transports/kafka/kafka-batch';
-import type { Pool, PoolClient } from 'pg';
+import type { ClientBase, Pool, PoolClient } from 'pg';
 import type { ParkedRecord } from './follow-chain.ts';
+import type { Reading } from './read-record.ts';
 
 /** Past this many orders that wait, parking would hide that something is wrong with the reader rather than the records. */
 export const PARKED_ORDERS_MAX = 1_000;
@@ -146,6 +147,65 @@ async function insertRows(
     ],
   });
   return rowCount ?? 0;
+}
+
+/** What became of a record that was parked. It holds for the same event of every log that is published again. */
+export interface Decision {
+  orderId: string | null;
+  /** Null while it waits. */
+  settledAs: 'redriven' | 'dropped' | null;
+  /** As it was when it was redriven, perhaps mended. */
+  record: KafkaRecord;
+}
+
+/** What was decided about a record, and not about another event that a restored database gave the same position. */
+export function decisionOn(
+  record: KafkaRecord,
+  reading: Reading,
+  decisions: ReadonlyMap<bigint, Decision>,
+): Decision | undefined {
+  if (reading.kind === 'foreign') return undefined;
+  const decision = decisions.get(reading.place.position);
+  if (decision === undefined) return undefined;
+  const orderId = reading.kind === 'event' ? reading.event.orderId : reading.orderId;
+  const isSame =
+    decision.orderId === null
+      ? decision.record.headers['ce_id'] === record.headers['ce_id']
+      : decision.orderId === orderId;
+  return isSame ? decision : undefined;
+}
+
+/** By position, what became of the records of a partition after a mark, as far as that is settled, or of all that were parked. */
+export async function decisionsAfter(
+  client: ClientBase,
+  topic: string,
+  partition: number,
+  mark: bigint,
+  which: 'settled' | 'all',
+): Promise<Map<bigint, Decision>> {
+  const { rows } = await client.query<{
+    position: bigint;
+    order_id: string | null;
+    settled_as: Decision['settledAs'];
+    offset: bigint;
+    key: string | null;
+    value: Buffer | null;
+    headers: Record<string, string>;
+    logged_at: Date;
+  }>({
+    name: `decisions-after-${which}`,
+    text: `select position, order_id, settled_as, "offset", key, value, headers, logged_at from parked
+            where topic = $1 and partition = $2 and position > $3 ${which === 'settled' ? 'and settled_as is not null' : ''}
+            order by settled_at nulls last, id`,
+    values: [topic, partition, mark],
+  });
+  return new Map(
+    rows.map(
+      ({ position, order_id: orderId, settled_as: settledAs, offset, key, value, headers, logged_at: timestamp }) => {
+        return [position, { orderId, settledAs, record: { offset, key, value, headers, timestamp } }];
+      },
+    ),
+  );
 }
 
 /** What waits together: the records of an order, in the partition of it unless a stranger chose another; or one of no order. */

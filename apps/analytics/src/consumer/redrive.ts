@@ -2,6 +2,7 @@ import { transaction } from '@tandem/postgres/transaction';
 import { OutcomeUnknownError } from '@tandem/transports/rabbitmq/errors';
 import type { Pool, PoolClient } from 'pg';
 import { applyAll, type Projection } from '../projections/projection.ts';
+import { refuseOutdated } from '../projections/projection-versions.ts';
 import { lockOffset } from './offsets.ts';
 import { countParked, firstParked, keepParked, settle, type Acting, type ParkedKey } from './parking.ts';
 import { readRecord, type CountedEvent } from './read-record.ts';
@@ -25,6 +26,7 @@ export interface Redriven {
  * between; the transaction that takes its last record off lets the consumer count what comes next. (Dead letters in
  * sequence, as Axon has them.)
  *
+ * @throws OutdatedError when a newer version has counted what this one counts.
  * @throws Error of the database when nothing was counted; OutcomeUnknownError when something was before it failed, once.
  */
 export async function redrive(
@@ -54,6 +56,7 @@ async function redriveSome(
 ): Promise<Redriven> {
   const { partition } = key;
   await lockOffset(client, topic, partition);
+  await refuseOutdated(client, projections);
   const parked = await firstParked(client, topic, key, REDRIVEN_AT_ONCE_MAX);
   const events: CountedEvent[] = [];
   let reason: string | undefined;

@@ -25,6 +25,7 @@ import type { Pool } from 'pg';
 import { drop, redrive } from '../consumer/redrive.ts';
 import type { ParkedKey } from '../consumer/parking.ts';
 import type { Projection } from '../projections/projection.ts';
+import { OutdatedError } from '../projections/projection-versions.ts';
 
 /** The parked records of the log: those of one order are redriven together, in the order of the log. */
 export class ParkedRecords extends Parked {
@@ -109,7 +110,13 @@ export class ParkedRecords extends Parked {
   async #redriveKey(row: RecordRow, acting: { by: string; reason: string | undefined }): Promise<string> {
     const { partition, order_id: orderId } = row;
     const key: ParkedKey = orderId === null ? { partition, row: row.id } : { partition, orderId };
-    const { reason } = await redrive(this.#pool, this.#topic, key, this.#projections, acting);
+    // The code of this instance is older than what was counted: one that is newer may do it.
+    const { reason } = await redrive(this.#pool, this.#topic, key, this.#projections, acting).catch(
+      (error: unknown) => {
+        if (error instanceof OutdatedError) return { reason: error.message };
+        throw error;
+      },
+    );
     if (reason === undefined) return '';
     return orderId === null ? reason : `the first of its order that waits still cannot be counted: ${reason}`;
   }

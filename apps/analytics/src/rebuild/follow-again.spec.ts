@@ -2,15 +2,21 @@ import { describe, expect, it } from '@jest/globals';
 import { someHistories } from '../histories.testing.ts';
 import { Chain, type TestRecord } from '../order-log.testing.ts';
 import { Partition } from '../consumer/records.testing.ts';
-import { followAgain, type Parked } from './follow-again.ts';
+import type { Decision } from '../consumer/parking.ts';
+import { followAgain } from './follow-again.ts';
 
 const events = someHistories(20, 31);
 const chain = new Chain(1);
 const records = chain.records(events);
-const nothing: Parked = { notCounted: new Set(), redriven: new Map() };
+const nothing: ReadonlyMap<bigint, Decision> = new Map();
 const from = { mark: 0n, epoch: chain.epoch };
-const follow = (some: readonly TestRecord[], parked = nothing) =>
-  followAgain(new Partition('order.events', 0).append(some).records, from, parked);
+const follow = (some: readonly TestRecord[], decisions = nothing) =>
+  followAgain(new Partition('order.events', 0).append(some).records, from, decisions);
+/** A decision about the fifth record. */
+const decided = (settledAs: Decision['settledAs'], orderId = records[4]?.key as string) => {
+  const [record] = new Partition('order.events', 0).append([records[4] as TestRecord]).records;
+  return new Map([[5n, { orderId, settledAs, record: record as NonNullable<typeof record> }]]);
+};
 const positions = (again: ReturnType<typeof follow>) => again.apply.map(({ position }) => Number(position));
 const all = records.map((_, index) => index + 1);
 const broken = (index: number): TestRecord[] =>
@@ -31,14 +37,19 @@ describe('a partition that is read again', () => {
   });
 
   it('leaves out what is parked or was dropped, and what follows of the order is counted if it was counted', () => {
-    const again = follow(broken(4), { ...nothing, notCounted: new Set([5n]) });
-    expect(positions(again)).toEqual(all.filter((position) => position !== 5));
-    expect(again.skipped).toEqual([5n]);
+    for (const settledAs of [null, 'dropped'] as const) {
+      const again = follow(broken(4), decided(settledAs));
+      expect(positions(again)).toEqual(all.filter((position) => position !== 5));
+      expect(again.skipped).toEqual([5n]);
+    }
+  });
+
+  it('counts a record for which another order had the position when it was dropped', () => {
+    expect(positions(follow(records, decided('dropped', crypto.randomUUID())))).toEqual(all);
   });
 
   it('counts a redriven record where it lies, as it was mended', () => {
-    const [mended] = new Partition('order.events', 0).append([records[4] as TestRecord]).records;
-    const again = follow(broken(4), { ...nothing, redriven: new Map([[5n, mended as NonNullable<typeof mended>]]) });
+    const again = follow(broken(4), decided('redriven'));
     expect(positions(again)).toEqual(all);
     expect(again.apply[4]?.event).toEqual(events[4]?.event);
   });

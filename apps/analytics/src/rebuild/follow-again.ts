@@ -1,4 +1,5 @@
 import type { KafkaRecord } from '@tandem/transports/kafka/kafka-batch';
+import { decisionOn, type Decision } from '../consumer/parking.ts';
 import { readRecord, type CountedEvent } from '../consumer/read-record.ts';
 
 /** A rebuild that cannot succeed as things are; another try would meet the same. */
@@ -14,25 +15,18 @@ export interface Again {
   mark: bigint;
 }
 
-/** What became of the records that were parked, by their positions. */
-export interface Parked {
-  /** Parked still, or dropped. */
-  notCounted: ReadonlySet<bigint>;
-  /** As they were when they were redriven, perhaps mended. */
-  redriven: ReadonlyMap<bigint, KafkaRecord>;
-}
-
 /**
  * Follows the chain of a partition as far as the live copy has come. What the live copy counted is counted: a redriven record
  * at its own offset. What is parked still, or was dropped, is left out, and holds back nothing. Repeats and what does not
  * continue the chain are passed over, as in a search: at the end the mark must be the live one.
  *
+ * @param decisions about the records after the mark that were parked, those that wait included.
  * @throws RebuildRefusedError for another epoch, and for a record that was counted and cannot be read.
  */
 export function followAgain(
   records: readonly KafkaRecord[],
   from: { mark: bigint; epoch: string | undefined },
-  { notCounted, redriven }: Parked,
+  decisions: ReadonlyMap<bigint, Decision>,
 ): Again {
   const again: Again = { apply: [], skipped: [], mark: from.mark };
   for (const record of records) {
@@ -45,9 +39,9 @@ export function followAgain(
       );
     if (position <= again.mark || prev !== again.mark) continue;
     again.mark = position;
-    const mended = redriven.get(position);
-    const reading = mended === undefined ? logged : readRecord(mended);
-    if (notCounted.has(position)) again.skipped.push(position);
+    const decision = decisionOn(record, logged, decisions);
+    const reading = decision?.settledAs === 'redriven' ? readRecord(decision.record) : logged;
+    if (decision !== undefined && decision.settledAs !== 'redriven') again.skipped.push(position);
     else if (reading.kind === 'event') again.apply.push(reading.event);
     else
       throw new RebuildRefusedError(
