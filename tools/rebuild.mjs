@@ -1,5 +1,6 @@
 // @ts-check
-// `npm run rebuild -- NAME`: counts a projection again from the beginning of the log, through the gateway, and shows how far it is.
+// `npm run rebuild -- NAME`: counts a projection again from the beginning of the log, through the gateway, and shows how far it is;
+// `--cancel` calls that off.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { runCommand } from './command.mjs';
 import { askGateway } from './gateway.mjs';
@@ -10,18 +11,22 @@ const TIMEOUT_MS = 10_000;
 
 const USAGE = `npm run rebuild                                lists the projections
 npm run rebuild -- NAME                        rebuilds one of them
-npm run rebuild -- NAME --accept-differences   swaps though the new copy says something else than the live one`;
+npm run rebuild -- NAME --accept-differences   swaps though the new copy says something else than the live one
+npm run rebuild -- NAME --cancel               cancels a rebuild that waits or is under way`;
 
 const LOOK_MS = 500;
 const BAR = 30;
 
 /** @typedef {Record<string, any>} Json */
 
-const options = { 'accept-differences': { type: /** @type {const} */ ('boolean') } };
+const flag = { type: /** @type {const} */ ('boolean') };
+const options = { 'accept-differences': flag, cancel: flag };
 await runCommand({ usage: USAGE, options, positionals: true, packages: 'check' }, async ({ values, positionals }) => {
   loadDotEnv();
   const [name, ...more] = positionals;
   if (more.length > 0) throw new StepFailed(USAGE);
+  if (values.cancel && (name === undefined || values['accept-differences'])) throw new StepFailed(USAGE);
+  if (name !== undefined && values.cancel) return cancel(name);
   if (name !== undefined) return rebuild(name, values['accept-differences'] === true);
   for (const projection of (await ask('GET', ''))['data']) console.log(line(projection));
 });
@@ -36,6 +41,7 @@ async function rebuild(name, acceptDifferences) {
         (/** @type {Json} */ one) => `${one['name']}: ${one['live']} → ${one['rebuilt']}`,
       );
       if (state === 'failed') throw new StepFailed(reason, differing.join('\n'));
+      if (state === 'cancelled') throw new StepFailed('It was cancelled.');
       if (state === 'swapped') {
         step.says([`rebuilt from ${read} records`, ...differing].join('\n'));
         return;
@@ -46,6 +52,12 @@ async function rebuild(name, acceptDifferences) {
       projection = data.find((/** @type {Json} */ one) => one['name'] === name);
     }
   });
+}
+
+/** @param {string} name */
+async function cancel(name) {
+  const { rebuild } = await ask('POST', `/${encodeURIComponent(name)}/rebuild/cancel`);
+  console.log(rebuildLine(rebuild));
 }
 
 /** @param {Json} rebuild */
@@ -61,9 +73,14 @@ function progress({ state, read, total, remainingMs, reason }) {
 /** @param {Json} projection */
 function line({ name, version, codeVersion, stale, rebuild }) {
   const how = stale ? `stale: counted by version ${version}, not ${codeVersion}` : `version ${version}`;
-  return [name.padEnd(20), how.padEnd(20), rebuild ? `rebuild ${rebuild.state} ${rebuild.finishedAt ?? ''}` : '']
-    .join(' ')
-    .trimEnd();
+  return [name.padEnd(20), how.padEnd(20), rebuildLine(rebuild)].join(' ').trimEnd();
+}
+
+/** @param {Json | undefined} rebuild */
+function rebuildLine(rebuild) {
+  if (rebuild === undefined) return 'no rebuild';
+  const { state, finishedAt, reason } = rebuild;
+  return `rebuild ${[state, finishedAt, reason].filter((part) => part !== null).join(' ')}`;
 }
 
 /** @param {string} method @param {string} path below the list @param {Json} [body] */

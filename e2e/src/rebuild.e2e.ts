@@ -41,6 +41,12 @@ describe('npm run rebuild', () => {
     }
   });
 
+  it('cancels a rebuild that is under way, and leaves one that has ended as it is', async () => {
+    const { code, said } = await rebuild('order-counts', '--cancel');
+    expect({ code, said }).toMatchObject({ code: 0, said: expect.stringContaining('rebuild swapped') });
+    expect(await rebuild('--cancel')).toMatchObject({ code: 1, said: expect.stringContaining('NAME --cancel') });
+  });
+
   it('says which projections there are when it is given another name', async () => {
     expect(await rebuild('no-such-projection')).toMatchObject({ code: 1, said: expect.stringContaining('projection') });
   });

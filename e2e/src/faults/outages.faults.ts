@@ -223,8 +223,21 @@ describe('invariant 6: Kafka away', () => {
     expect(statuses(during)).toEqual([201]);
   };
 
-  it('(stopped and started): orders are placed all the same, and counted when it is back', async () => {
-    expectOrdersPlaced(await stoppedAndStarted(() => system.servers.kafka, look));
+  it('(stopped and started): orders are placed and a rebuild waits, and all is counted when it is back', async () => {
+    const projections = `${gateway.url}/v1/admin/projections`;
+    const rebuild = async () => {
+      const { data } = (await (await fetch(projections)).json()) as {
+        data: { name: string; rebuild?: { state: string; reason: string | null } }[];
+      };
+      return data.find(({ name }) => name === 'order-counts')?.rebuild;
+    };
+    const lookAndRebuild = async () => {
+      await look();
+      expect((await fetch(`${projections}/order-counts/rebuild`, { method: 'POST' })).status).toBe(202);
+      await until('the rebuild says what it waits for', async () => /Kafka/.test((await rebuild())?.reason ?? ''));
+    };
+    expectOrdersPlaced(await stoppedAndStarted(() => system.servers.kafka, lookAndRebuild));
+    await until('it is rebuilt', async () => (await rebuild())?.state === 'swapped');
   });
 
   it('(killed): the same', async () => {

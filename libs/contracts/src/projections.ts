@@ -21,7 +21,7 @@ export const Rebuild = z
     id: z.uuid(),
     /** The version of the code that counts. */
     version: Count,
-    state: z.enum(['waiting', 'reading', 'swapped', 'failed']),
+    state: z.enum(['waiting', 'reading', 'swapped', 'failed', 'cancelled']),
     acceptDifferences: z.boolean(),
     requestedAt: Instant,
     finishedAt: Instant.nullable(),
@@ -76,3 +76,12 @@ export const RebuildReply = z.discriminatedUnion('outcome', [
   z.strictObject({ outcome: z.literal('truncated'), detail: z.string() }),
 ]);
 export type RebuildReply = z.infer<typeof RebuildReply>;
+
+/** `analytics.cancel-rebuild`. A rebuild that has ended stays as it is. */
+export const CancelRebuild = z.strictObject({ name: ProjectionName });
+export type CancelRebuild = z.infer<typeof CancelRebuild>;
+export const CancelRebuildReply = z.discriminatedUnion('outcome', [
+  z.strictObject({ outcome: z.literal('accepted'), projection: ProjectionStatus }),
+  z.strictObject({ outcome: z.literal('not_found') }),
+]);
+export type CancelRebuildReply = z.infer<typeof CancelRebuildReply>;

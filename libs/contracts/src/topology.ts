@@ -29,7 +29,11 @@ export const ANALYTICS_QUERIES = {
   lag: 'analytics.lag',
 } as const;
 
-export const PROJECTION_QUERIES = { list: 'analytics.projections', rebuild: 'analytics.rebuild' } as const;
+export const PROJECTION_QUERIES = {
+  list: 'analytics.projections',
+  rebuild: 'analytics.rebuild',
+  cancelRebuild: 'analytics.cancel-rebuild',
+} as const;
 
 /** Partitions of `order.events`. Another number means a new topic and a rebuild: order ids would move. */
 export const ORDER_EVENTS_PARTITIONS = 6;
@@ -85,7 +89,6 @@ export function topology(namespace: string) {
     groups: {
       analytics: dotted('analytics'),
       analyticsCheckpoints: dotted('analytics-checkpoints'),
-      analyticsRebuild: dotted('analytics-rebuild'),
     },
   } as const;
 }

@@ -194,7 +194,8 @@ export async function decisionsAfter(
     logged_at: Date;
   }>({
     name: `decisions-after-${which}`,
-    text: `select position, order_id, settled_as, "offset", key, value, headers, logged_at from parked
+    text: `select position, order_id, settled_as, "offset", key, case when settled_as = 'redriven' then value end as value, headers,
+                 logged_at from parked
             where topic = $1 and partition = $2 and position > $3 ${which === 'settled' ? 'and settled_as is not null' : ''}
             order by settled_at nulls last, id`,
     values: [topic, partition, mark],

@@ -1,3 +1,4 @@
+import { LogUnreadableError } from '@tandem/transports/kafka/read-log';
 import { Kafka, logLevel } from 'kafkajs';
 
 /** Asks Kafka where the log begins. */
@@ -17,7 +18,7 @@ export class LogBounds {
     });
   }
 
-  /** What is missing at the beginning of the log, or undefined when it is whole. @throws Error when Kafka does not answer */
+  /** What is missing at the beginning of the log, or undefined when it is whole. @throws LogUnreadableError */
   async truncated(): Promise<string | undefined> {
     const admin = this.#kafka.admin();
     try {
@@ -30,6 +31,8 @@ export class LogBounds {
         `The beginning of the log was deleted: ${where}. What was deleted cannot be counted again from it; ` +
         '`npm run recover -- --yes` publishes every event again, as a new log.'
       );
+    } catch (error) {
+      throw new LogUnreadableError(`Kafka cannot be asked: ${(error as Error).message}`, { cause: error });
     } finally {
       await admin.disconnect().catch(() => undefined);
     }

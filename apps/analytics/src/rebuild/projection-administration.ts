@@ -1,8 +1,15 @@
-import type { ProjectionList, ProjectionStatus, RebuildProjection, RebuildReply } from '@tandem/contracts/projections';
+import type {
+  CancelRebuild,
+  CancelRebuildReply,
+  ProjectionList,
+  ProjectionStatus,
+  RebuildProjection,
+  RebuildReply,
+} from '@tandem/contracts/projections';
 import type { Pool } from 'pg';
 import type { Projection } from '../projections/projection.ts';
 import type { LogBounds } from './log-bounds.ts';
-import { projectionStatuses, requestRebuild } from './rebuilds.ts';
+import { cancelRebuild, projectionStatuses, requestRebuild } from './rebuilds.ts';
 
 /** Says what is counted by which version, and takes requests for rebuilds, which whoever leads carries out. */
 export class ProjectionAdministration {
@@ -27,6 +34,16 @@ export class ProjectionAdministration {
     const detail = await this.#bounds.truncated().catch(() => undefined);
     if (detail !== undefined) return { outcome: 'truncated', detail };
     await requestRebuild(this.#pool, projection, acceptDifferences);
+    return this.#accepted(name);
+  }
+
+  async cancel({ name }: CancelRebuild): Promise<CancelRebuildReply> {
+    if (!this.#projections.some((one) => one.name === name)) return { outcome: 'not_found' };
+    await cancelRebuild(this.#pool, name);
+    return this.#accepted(name);
+  }
+
+  async #accepted(name: string): Promise<Extract<RebuildReply, { outcome: 'accepted' }>> {
     const statuses = await projectionStatuses(this.#pool, this.#projections);
     return { outcome: 'accepted', projection: statuses.find((one) => one.name === name) as ProjectionStatus };
   }

@@ -1,8 +1,10 @@
 import { Controller, UseFilters } from '@nestjs/common';
 import { MessagePattern, Payload, Transport } from '@nestjs/microservices';
 import {
+  CancelRebuild,
   ListProjections,
   RebuildProjection,
+  type CancelRebuildReply,
   type ProjectionList,
   type RebuildReply,
 } from '@tandem/contracts/projections';
@@ -24,5 +26,11 @@ export class ProjectionsController {
   @UseFilters(new DatabaseFailureFilter('changes'))
   rebuild(@Payload({ schema: RebuildProjection }) request: RebuildProjection): Promise<RebuildReply> {
     return this.projections.rebuild(request);
+  }
+
+  @MessagePattern(PROJECTION_QUERIES.cancelRebuild, Transport.RMQ)
+  @UseFilters(new DatabaseFailureFilter('changes'))
+  cancelRebuild(@Payload({ schema: CancelRebuild }) request: CancelRebuild): Promise<CancelRebuildReply> {
+    return this.projections.cancel(request);
   }
 }

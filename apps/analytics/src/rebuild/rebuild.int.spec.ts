@@ -3,23 +3,30 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { SummaryReply } from '@tandem/contracts/analytics-queries';
-import type { ProjectionList, ProjectionStatus, RebuildReply } from '@tandem/contracts/projections';
+import type { Lag, LagReply, SummaryReply } from '@tandem/contracts/analytics-queries';
+import type { CancelRebuildReply, ProjectionList, ProjectionStatus, RebuildReply } from '@tandem/contracts/projections';
 import { ANALYTICS_QUERIES, PROJECTION_QUERIES } from '@tandem/contracts/topology';
 import type { HealthReport } from '@tandem/telemetry/health';
+import { freePort, Gate } from '@tandem/transports/kafka/kafka.testing';
+import { readingClient } from '@tandem/transports/kafka/read-log';
 import { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
 import { connect } from 'amqplib';
 import { Kafka, logLevel } from 'kafkajs';
 import type { PoolClient } from 'pg';
 import { AnalyticsDatabase, eventually, testConfig } from '../analytics-database.testing.ts';
 import type { Config } from '../config.ts';
+import { analyticsUrl } from '../database.ts';
 import { parkedKeys } from '../consumer/parking.ts';
 import { drop, redrive } from '../consumer/redrive.ts';
 import { someHistories } from '../histories.testing.ts';
 import { firstOfSeveral, OrderLog, type TestEvent, type TestRecord } from '../order-log.testing.ts';
+import { orderCounts } from '../projections/order-counts.ts';
 import { PROJECTIONS } from '../projections/projections.ts';
 import { recount } from '../recount.testing.ts';
 import { serve } from '../serve.ts';
+import { LogBounds } from './log-bounds.ts';
+import { Rebuilder } from './rebuilder.ts';
+import { requestRebuild } from './rebuilds.ts';
 
 const PARTITIONS = 3;
 /** On a loaded machine a consumer alone may take seconds to join its group. */
@@ -76,6 +83,12 @@ async function expectCounted(events: readonly TestEvent[], parked = 0): Promise<
 const ask = (name: string, acceptDifferences = false) =>
   client.request<RebuildReply>(PROJECTION_QUERIES.rebuild, { name, acceptDifferences });
 
+const cancel = (name: string) => client.request<CancelRebuildReply>(PROJECTION_QUERIES.cancelRebuild, { name });
+
+/** What rebuilds have left in the database. */
+const schemas = async () =>
+  (await database.pool.query(`select nspname from pg_namespace where nspname like 'rebuild%'`)).rows;
+
 async function status(name: string): Promise<ProjectionStatus> {
   const { data } = await client.request<ProjectionList>(PROJECTION_QUERIES.list, {});
   return data.find((one) => one.name === name) as ProjectionStatus;
@@ -87,6 +100,12 @@ const ended = (name: string) =>
     expect(['swapped', 'failed']).toContain(rebuild?.state);
     return rebuild;
   }, LATE_MS);
+
+async function lag(): Promise<Lag> {
+  const reply = await client.request<LagReply>(ANALYTICS_QUERIES.lag, { waitMsMax: 0 });
+  if (reply.outcome !== 'counted') throw new Error(`The lag is ${reply.outcome}.`);
+  return reply.lag;
+}
 
 /** Rebuilds, and returns how it ended. */
 async function rebuild(name: string, acceptDifferences = false) {
@@ -141,8 +160,7 @@ describe('a rebuild', () => {
       events.slice(0, position).filter(({ event }) => event.type === 'order.placed.v1').length;
     for (const [position, placed] of sums) expect(placed).toBeGreaterThanOrEqual(placedUpTo(position));
     expect(await namesOfIndexes()).toEqual(before);
-    const { rows } = await database.pool.query(`select nspname from pg_namespace where nspname like 'rebuild%'`);
-    expect(rows).toEqual([]);
+    expect(await schemas()).toEqual([]);
   }, 120_000);
 
   it('that differs from the live copy of the same version is refused with both figures, unless that is wanted', async () => {
@@ -181,6 +199,185 @@ describe('a rebuild', () => {
     });
     expect((await readiness(app)).checks['projections']).toEqual({ status: 'ok' });
     await expectCounted(events);
+  }, 90_000);
+
+  it('waits for a transaction that holds its tables open, says who that is, and meanwhile holds up no query', async () => {
+    await start();
+    const events = someHistories(50, 51);
+    await log.publish(events);
+    await expectCounted(events);
+    const idle = await database.pool.connect();
+    try {
+      await idle.query('begin; set local idle_in_transaction_session_timeout = 0; select * from order_counts');
+      const { rows } = await idle.query('select pg_backend_pid() as pid');
+      expect(await ask('order-counts')).toMatchObject({ outcome: 'accepted' });
+      await eventually(async () => {
+        const found = (await status('order-counts')).rebuild;
+        expect(found).toMatchObject({ state: 'reading', read: found?.total });
+        expect(found?.reason).toMatch(
+          new RegExp(
+            `^The swap waits for locks: process ${rows[0].pid} of PostgreSQL \\(analytics\\.test, user .*, idle in transaction for \\d+ s\\), which holds order_counts`,
+          ),
+        );
+      }, LATE_MS);
+      // Nobody ever asks for the lock that queries would wait behind.
+      for (let looks = 0; looks < 40; looks += 1) {
+        const { rowCount } = await database.pool.query(
+          `select 1 from pg_locks where relation = 'order_counts'::regclass and mode = 'AccessExclusiveLock'`,
+        );
+        expect(rowCount).toBe(0);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      await idle.query('rollback');
+      expect(await ended('order-counts')).toMatchObject({ state: 'swapped', differences: [], reason: null });
+    } finally {
+      idle.release(true);
+    }
+    await expectCounted(events);
+  }, 90_000);
+
+  it('compares whole copies without a lock, and under it only the rows that have changed since', async () => {
+    await start();
+    const events = someHistories(300, 52);
+    await log.publish(events.slice(0, 400));
+    await expectCounted(events.slice(0, 400));
+    const standing = await database.pool.connect();
+    try {
+      // Once the copies were compared whole and the keys of changed rows are kept, the swap is made to wait.
+      await standing.query('begin; select * from customers_by_day limit 1');
+      expect(await ask('customers')).toMatchObject({ outcome: 'accepted' });
+      await eventually(
+        async () => expect((await status('customers')).rebuild?.reason).toMatch(/waits for locks/),
+        LATE_MS,
+      );
+      // The live copy goes wrong in rows that a later order touches.
+      const { event } = events.slice(400).find((one) => one.event.type === 'order.placed.v1') as TestEvent;
+      const { customerId, currency } = event.data as { customerId: string; currency: string };
+      const { rowCount } = await database.pool.query(
+        'update customers_by_day set amount = amount + 1 where customer_id = $1 and currency = $2',
+        [customerId, currency],
+      );
+      expect(rowCount).toBeGreaterThan(0);
+      await log.publish(events.slice(400));
+      await eventually(async () => expect((await lag()).lag).toBe(0), LATE_MS);
+      await standing.query('rollback');
+      expect(await ended('customers')).toMatchObject({ state: 'failed', differences: [{ name: 'amount' }] });
+    } finally {
+      standing.release(true);
+    }
+  }, 90_000);
+
+  it('waits for a Kafka that is away, however many tries that takes, says so, and goes on', async () => {
+    const app = await start();
+    const events = someHistories(50, 56);
+    await log.publish(events);
+    await expectCounted(events);
+    await app.close();
+    const gate = new Gate(await freePort(), config.KAFKA_BROKERS[0] as string);
+    const brokers = [`127.0.0.1:${gate.port}`];
+    const topic = database.names.topics.orderEvents;
+    let tries = 0;
+    const bounds = new (class extends LogBounds {
+      override truncated() {
+        tries += 1;
+        return super.truncated();
+      }
+    })(brokers, topic);
+    const kafka = readingClient(brokers, 'rebuild.test');
+    const url = analyticsUrl(config);
+    const rebuilder = new Rebuilder({ url, kafka, topic, projections: PROJECTIONS, bounds, retryMs: 10 });
+    const state = async () => (await database.pool.query('select state, reason, read, total from rebuilds')).rows[0];
+    await requestRebuild(database.pool, orderCounts, false);
+    rebuilder.start();
+    try {
+      await eventually(() => expect(tries).toBeGreaterThan(32), LATE_MS);
+      expect(await state()).toMatchObject({
+        state: 'waiting',
+        reason: expect.stringMatching(/^Kafka cannot be asked: /),
+      });
+      await gate.open();
+      await eventually(async () => expect(await state()).toMatchObject({ state: 'swapped', reason: null }), LATE_MS);
+      expect((await state()).read).toBe(BigInt(events.length));
+    } finally {
+      await rebuilder.close();
+      await gate.close();
+    }
+  }, 90_000);
+
+  it('that is cancelled leaves the live copy as it is and its own copy nowhere, and can be asked for again', async () => {
+    await start();
+    const events = someHistories(500, 53);
+    await log.publish(events);
+    await expectCounted(events);
+    const freezer = await database.pool.connect();
+    try {
+      await standStillAfterFirstBatch(freezer);
+      expect(await ask('order-counts')).toMatchObject({ outcome: 'accepted' });
+      await standsStill(freezer);
+      // Behind it another waits, and says for what.
+      expect(await ask('refunds')).toMatchObject({
+        projection: { rebuild: { state: 'waiting', reason: 'The rebuild of order-counts is under way' } },
+      });
+      const cancelling = cancel('order-counts');
+      await freezer.query('select pg_advisory_unlock(4711)');
+      expect(await cancelling).toMatchObject({ outcome: 'accepted', projection: { rebuild: { state: 'cancelled' } } });
+      await database.pool.query('drop function stand_still cascade');
+      expect(await ended('refunds')).toMatchObject({ state: 'swapped' });
+    } finally {
+      freezer.release(true);
+    }
+    await eventually(async () => expect(await schemas()).toEqual([]), LATE_MS);
+    await expectCounted(events);
+    expect(await rebuild('order-counts')).toMatchObject({ state: 'swapped', differences: [] });
+    // One that has ended stays as it is.
+    expect(await cancel('order-counts')).toMatchObject({ projection: { rebuild: { state: 'swapped' } } });
+    expect(await cancel('order-miscounts')).toEqual({ outcome: 'not_found' });
+  }, 90_000);
+
+  it('that a version asked for which was rolled back says so, holds up no other, and can be cancelled', async () => {
+    await start();
+    const events = someHistories(50, 54);
+    await log.publish(events);
+    await expectCounted(events);
+    await database.pool.query(
+      `insert into rebuilds (projection, id, version, state, accepts_differences) values ('order-counts', gen_random_uuid(), 2, 'waiting', false)`,
+    );
+    expect((await status('order-counts')).rebuild).toMatchObject({
+      state: 'waiting',
+      reason: expect.stringMatching(
+        /asked for by version 2 .* this one has 1\. .*npm run rebuild -- order-counts --cancel/,
+      ),
+    });
+    expect(await rebuild('refunds')).toMatchObject({ state: 'swapped' });
+    expect(await cancel('order-counts')).toMatchObject({
+      projection: { rebuild: { state: 'cancelled', reason: null } },
+    });
+    expect(await rebuild('order-counts')).toMatchObject({ state: 'swapped', version: 1, differences: [] });
+    await expectCounted(events);
+  }, 90_000);
+
+  it('by a newer version makes older instances leave the counting to others, until it is rebuilt by them', async () => {
+    const app = await start();
+    const events = someHistories(100, 55);
+    await log.publish(events.slice(0, 100));
+    await expectCounted(events.slice(0, 100));
+    // As the swap of a newer version does it.
+    await database.pool.query(`update projections set version = 2 where name = 'order-counts'`);
+    await log.publish(events.slice(100));
+    await eventually(async () => {
+      expect((await readiness(app)).checks['kafka']).toEqual({
+        status: 'degraded',
+        reason: expect.stringMatching(
+          /^a newer version has counted order-counts by version 2, not 1: .*npm run rebuild -- order-counts$/,
+        ),
+      });
+    }, LATE_MS);
+    const reply = await client.request<SummaryReply>(ANALYTICS_QUERIES.summary, { waitMsMax: 0 });
+    expect(reply).toMatchObject({ summary: { orders: recount(events.slice(0, 100)).orders } });
+    // Rolled back: the older version counts again what it can vouch for, and goes on.
+    expect(await rebuild('order-counts')).toMatchObject({ state: 'swapped', version: 1 });
+    await expectCounted(events);
+    expect((await readiness(app)).checks['kafka']).toEqual({ status: 'ok' });
   }, 90_000);
 
   it('of nothing that is called like that, and of a log whose beginning was deleted, is refused', async () => {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { ProjectionDifference, ProjectionStatus, Rebuild } from '@tandem/contracts/projections';
 import type { ClientBase, Pool } from 'pg';
 import type { Projection } from '../projections/projection.ts';
-import { countedVersions } from './projection-versions.ts';
+import { countedVersions } from '../projections/projection-versions.ts';
 
 /** A rebuild that is asked for or under way. */
 export interface OpenRebuild {
@@ -26,7 +26,7 @@ export async function requestRebuild(pool: Pool, projection: Projection, acceptD
        id = excluded.id, version = excluded.version, state = 'waiting', accepts_differences = excluded.accepts_differences,
        requested_at = now(), started_at = null, finished_at = null, read = 0, total = 0, leg_at = null, leg_read = null,
        reason = null, differences = '[]'
-     where r.state in ('swapped', 'failed')`,
+     where r.state in ('swapped', 'failed', 'cancelled')`,
     [projection.name, randomUUID(), projection.version, acceptDifferences],
   );
 }
@@ -49,6 +49,40 @@ export async function nextRebuild(
   return { ...rebuild, acceptDifferences };
 }
 
+/** Whether one is open that only a newer version of the code can do. */
+export async function waitsForNewer(client: ClientBase, projections: readonly Projection[]): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `select 1 from rebuilds r join unnest($1::text[], $2::integer[]) as t(name, version) on t.name = r.projection
+      where r.state in ('waiting', 'reading') and r.version > t.version`,
+    [projections.map(({ name }) => name), projections.map(({ version }) => version)],
+  );
+  return (rowCount ?? 0) > 0;
+}
+
+/** Calls a rebuild off, unless it has ended: its row is moved from under whoever reads. */
+export async function cancelRebuild(pool: Pool, name: string): Promise<void> {
+  await pool.query(
+    `update rebuilds set state = 'cancelled', reason = null, finished_at = now()
+      where projection = $1 and state in ('waiting', 'reading')`,
+    [name],
+  );
+}
+
+/** The projections whose rebuild was called off though it may have left a shadow copy. */
+export async function cancelledRebuilds(client: ClientBase): Promise<string[]> {
+  const { rows } = await client.query<{ projection: string }>(
+    `select projection from rebuilds
+      where state = 'cancelled'
+        and exists (select 1 from pg_namespace where nspname = 'rebuild_' || replace(projection, '-', '_'))`,
+  );
+  return rows.map(({ projection }) => projection);
+}
+
+/** Has a rebuild begin anew with an empty copy. */
+export async function startOver(client: ClientBase, id: string): Promise<void> {
+  await client.query(`update rebuilds set state = 'waiting' where id = $1 and state = 'reading'`, [id]);
+}
+
 /** Begins to read, or goes on after whoever read before. @throws RebuildGoneError */
 export async function beginReading(client: ClientBase, id: string, version: number, read: bigint): Promise<void> {
   await update(
@@ -60,11 +94,21 @@ export async function beginReading(client: ClientBase, id: string, version: numb
   );
 }
 
-/** Says how much has been read, in the transaction that did. @throws RebuildGoneError */
-export async function noteProgress(client: ClientBase, id: string, records: bigint): Promise<void> {
-  await update(client, `update rebuilds set read = read + $2, reason = null where id = $1 and state = 'reading'`, [
+/**
+ * Says how much has been read, in the transaction that did, and that only `reason`, if there is one, keeps it from its end.
+ *
+ * @throws RebuildGoneError
+ */
+export async function noteProgress(
+  client: ClientBase,
+  id: string,
+  records: bigint,
+  reason: string | null,
+): Promise<void> {
+  await update(client, `update rebuilds set read = read + $2, reason = $3 where id = $1 and state = 'reading'`, [
     id,
     records,
+    reason,
   ]);
 }
 
@@ -104,12 +148,25 @@ export async function projectionStatuses(pool: Pool, projections: readonly Proje
                   end as remaining_ms
              from rebuilds`,
   });
-  const rebuilds = new Map(rows.map((row) => [row.projection, rebuildOf(row)]));
+  const open = rows.filter(({ state }) => state === 'waiting' || state === 'reading');
   return projections.map(({ name, version: codeVersion }) => {
     const version = versions.get(name) ?? 0;
-    const rebuild = rebuilds.get(name);
+    const row = rows.find(({ projection }) => projection === name);
+    const rebuild = row && rebuildOf({ ...row, reason: row.reason ?? whyItWaits(row, open, codeVersion) });
     return { name, version, codeVersion, stale: version !== codeVersion, ...(rebuild && { rebuild }) };
   });
+}
+
+/** What follows from the rebuilds themselves; whoever reads notes anything else. */
+function whyItWaits(row: RebuildRow, open: readonly RebuildRow[], codeVersion: number): string | null {
+  if (!open.includes(row)) return null;
+  if (row.version > codeVersion)
+    return (
+      `It was asked for by version ${row.version} of the code and waits for an instance that has it; this one has ` +
+      `${codeVersion}. If version ${row.version} was rolled back, cancel it (npm run rebuild -- ${row.projection} --cancel)`
+    );
+  const first = open.find(({ state, projection }) => state === 'reading' && projection !== row.projection);
+  return row.state === 'waiting' && first !== undefined ? `The rebuild of ${first.projection} is under way` : null;
 }
 
 interface RebuildRow {

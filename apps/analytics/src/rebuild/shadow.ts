@@ -1,5 +1,5 @@
-import pg, { type ClientBase } from 'pg';
-import type { Projection } from '../projections/projection.ts';
+import pg, { type ClientBase, type PoolClient } from 'pg';
+import type { Projection, ProjectionTotals } from '../projections/projection.ts';
 
 /** Where the shadow copy of a partition has come to. */
 export interface ShadowOffset {
@@ -27,6 +27,147 @@ export async function createShadow(client: ClientBase, projection: Projection): 
      -- Positions that were not counted because they were parked or dropped.
      create table ${schema}.shadow_skipped (position bigint primary key)`,
   );
+}
+
+/**
+ * Has the shadow copy keep the keys of the rows that change from now on, which are then compared alone. Only for what little comes
+ * after both copies were compared whole.
+ */
+export async function noteChanges(client: ClientBase, projection: Projection): Promise<void> {
+  const schema = pg.escapeIdentifier(shadowSchema(projection));
+  await ignoreChanges(client, projection);
+  for (const table of projection.tables) {
+    const keys = await keysOf(client, table);
+    const [name, changed] = [pg.escapeIdentifier(table), pg.escapeIdentifier(changedOf(table))];
+    const key = keys.map((column) => `(case tg_op when 'DELETE' then old.${column} else new.${column} end)`);
+    await client.query(
+      `create table ${schema}.${changed} as select ${keys.join(', ')} from ${schema}.${name} with no data;
+       alter table ${schema}.${changed} add primary key (${keys.join(', ')});
+       create function ${schema}.${changed}() returns trigger language plpgsql as
+         $$begin insert into ${schema}.${changed} values (${key.join(', ')}) on conflict do nothing; return null; end$$;
+       create trigger changed after insert or update or delete on ${schema}.${name}
+         for each row execute function ${schema}.${changed}()`,
+    );
+  }
+}
+
+/** Undoes `noteChanges`. */
+export async function ignoreChanges(client: ClientBase, projection: Projection): Promise<void> {
+  const schema = pg.escapeIdentifier(shadowSchema(projection));
+  for (const table of projection.tables) {
+    const changed = pg.escapeIdentifier(changedOf(table));
+    await client.query(
+      `drop function if exists ${schema}.${changed}() cascade; drop table if exists ${schema}.${changed}`,
+    );
+  }
+}
+
+/**
+ * What both copies say of themselves, in the caller's transaction: step by step of each partition, or only of the rows that have
+ * changed since `noteChanges`.
+ */
+export async function copyTotals(
+  client: ClientBase,
+  projection: Projection,
+  of: readonly number[] | 'changes',
+): Promise<{ live: ProjectionTotals; rebuilt: ProjectionTotals }> {
+  const schema = pg.escapeIdentifier(shadowSchema(projection));
+  const totals: { live: ProjectionTotals; rebuilt: ProjectionTotals } = {
+    live: { sums: {}, quantiles: {} },
+    rebuilt: { sums: {}, quantiles: {} },
+  };
+  if (of === 'changes')
+    for (const table of projection.tables)
+      await client.query(`analyze ${schema}.${pg.escapeIdentifier(changedOf(table))}`);
+  for (const part of of === 'changes' ? (['changes'] as const) : of)
+    for (const [copy, from] of [
+      ['live', 'public'],
+      ['rebuilt', schema],
+    ] as const) {
+      const { sums, quantiles } = await partTotals(client, projection, from, part);
+      for (const [name, sum] of Object.entries(sums)) totals[copy].sums[name] = (totals[copy].sums[name] ?? 0n) + sum;
+      for (const [name, ms] of Object.entries(quantiles)) totals[copy].quantiles[`${name} of ${part}`] = ms;
+    }
+  return totals;
+}
+
+/** Has `totals` meet views of one part of a copy where it names the projection's tables. */
+async function partTotals(
+  client: ClientBase,
+  projection: Projection,
+  from: string,
+  part: number | 'changes',
+): Promise<ProjectionTotals> {
+  const parts = pg.escapeIdentifier(`${shadowSchema(projection)}_part`);
+  const shadow = pg.escapeIdentifier(shadowSchema(projection));
+  await client.query(`create schema ${parts}`);
+  for (const table of projection.tables) {
+    const name = pg.escapeIdentifier(table);
+    const rows =
+      part === 'changes'
+        ? `${shadow}.${pg.escapeIdentifier(changedOf(table))} join ${from}.${name} using (${(await keysOf(client, table)).join(', ')})`
+        : `${from}.${name} where partition = ${part}`;
+    await client.query(`create view ${parts}.${name} as select * from ${rows}`);
+  }
+  await client.query(`set local search_path = ${parts}, public`);
+  const totals = await projection.totals(client as PoolClient);
+  await onLive(client);
+  await client.query(`drop schema ${parts} cascade`);
+  return totals;
+}
+
+/** The columns of a table's primary key. */
+async function keysOf(client: ClientBase, table: string): Promise<string[]> {
+  const { rows } = await client.query<{ name: string }>(
+    `select a.attname as name from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
+      where i.indisprimary and i.indrelid = format('public.%I', $1::text)::regclass`,
+    [table],
+  );
+  return rows.map(({ name }) => pg.escapeIdentifier(name));
+}
+
+const changedOf = (table: string) => `changed_${table}`;
+
+/** With how many transactions that hold it up a rebuild is explained. */
+const BLOCKERS_MAX = 3;
+
+/**
+ * Which transactions of others hold locks that the swap needs, in words; undefined when there are none.
+ *
+ * @param olderThanMs leaves out those that began later, and those of which that is hidden from this role.
+ */
+export async function blockers(
+  client: ClientBase,
+  projection: Projection,
+  olderThanMs?: number,
+): Promise<string | undefined> {
+  const { rows } = await client.query<{
+    pid: number | null;
+    name: string | null;
+    usename: string | null;
+    state: string | null;
+    age_s: number | null;
+    tables: string[];
+  }>(
+    `select l.pid, a.application_name as name, a.usename::text, a.state,
+            round(extract(epoch from clock_timestamp() - a.xact_start))::integer as age_s,
+            array_agg(distinct l.relation::regclass::text) as tables
+       from pg_locks l left join pg_stat_activity a on a.pid = l.pid
+      where l.locktype = 'relation' and l.granted and l.pid is distinct from pg_backend_pid()
+        and l.database = (select oid from pg_database where datname = current_database())
+        and (l.relation = any($1::regclass[]) or (l.relation = 'consumer_offsets'::regclass and l.mode <> 'AccessShareLock'))
+        and ($2::integer is null or a.xact_start < clock_timestamp() - $2 * interval '1 millisecond')
+      group by 1, 2, 3, 4, a.xact_start order by a.xact_start nulls last limit ${BLOCKERS_MAX}`,
+    [projection.tables.map((table) => `public.${pg.escapeIdentifier(table)}`), olderThanMs ?? null],
+  );
+  if (rows.length === 0) return undefined;
+  const who = rows.map(({ pid, name, usename, state, age_s: ageS, tables }) => {
+    if (pid === null) return `a prepared transaction, which holds ${tables.join(', ')}`;
+    const since = ageS === null ? '' : ` for ${ageS} s`;
+    const what = [name === '' ? null : name, usename === null ? null : `user ${usename}`, `${state ?? 'open'}${since}`];
+    return `process ${pid} of PostgreSQL (${what.filter((part) => part !== null).join(', ')}), which holds ${tables.join(', ')}`;
+  });
+  return who.join('; ');
 }
 
 /** `like … including indexes` would give them other names, by which a later migration would not find them. */
@@ -117,6 +258,7 @@ export async function redrivenSince(client: ClientBase, topic: string): Promise<
 export async function swap(client: ClientBase, projection: Projection): Promise<void> {
   const schema = pg.escapeIdentifier(shadowSchema(projection));
   const tables = projection.tables.map((table) => pg.escapeIdentifier(table));
+  await ignoreChanges(client, projection);
   await client.query(`lock table ${tables.map((table) => `public.${table}`).join(', ')} in access exclusive mode`);
   for (const table of tables) {
     await client.query(`drop table public.${table}`);

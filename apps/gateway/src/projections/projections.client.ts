@@ -1,5 +1,11 @@
 import { Injectable } from '@nestjs/common';
-import type { ProjectionList, RebuildProjectionSent, RebuildReply } from '@tandem/contracts/projections';
+import type {
+  CancelRebuild,
+  CancelRebuildReply,
+  ProjectionList,
+  RebuildProjectionSent,
+  RebuildReply,
+} from '@tandem/contracts/projections';
 import { PROJECTION_QUERIES } from '@tandem/contracts/topology';
 import type { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
 import { ask } from '../ask.ts';
@@ -15,5 +21,10 @@ export class ProjectionsClient {
 
   rebuild(request: RebuildProjectionSent, traceparent: string): Promise<RebuildReply> {
     return ask(this.queries, PROJECTION_QUERIES.rebuild, request, traceparent);
+  }
+
+  /** A rebuild that has ended, or never began, stays as it is. */
+  cancelRebuild(request: CancelRebuild, traceparent: string): Promise<CancelRebuildReply> {
+    return ask(this.queries, PROJECTION_QUERIES.cancelRebuild, request, traceparent);
   }
 }

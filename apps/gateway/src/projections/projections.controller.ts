@@ -10,7 +10,12 @@ import type { FastifyRequest } from 'fastify';
 import { ProblemError } from '../problem.ts';
 import { traceOf } from '../trace.ts';
 import { ProjectionsClient } from './projections.client.ts';
-import { DocumentListProjections, DocumentRebuild, projectionNotFound } from './projections.docs.ts';
+import {
+  DocumentCancelRebuild,
+  DocumentListProjections,
+  DocumentRebuild,
+  projectionNotFound,
+} from './projections.docs.ts';
 
 @Controller('v1/admin/projections')
 export class ProjectionsController {
@@ -36,6 +41,18 @@ export class ProjectionsController {
     const reply = await this.projections.rebuild({ name, ...options }, traceOf(request));
     if (reply.outcome === 'not_found') throw projectionNotFound(name);
     if (reply.outcome === 'truncated') throw new ProblemError('log_truncated', reply.detail);
+    return reply.projection;
+  }
+
+  @Post(':name/rebuild/cancel')
+  @HttpCode(200)
+  @DocumentCancelRebuild()
+  async cancelRebuild(
+    @Param('name', { schema: ProjectionName }) name: string,
+    @Req() request: FastifyRequest,
+  ): Promise<ProjectionStatus> {
+    const reply = await this.projections.cancelRebuild({ name }, traceOf(request));
+    if (reply.outcome === 'not_found') throw projectionNotFound(name);
     return reply.projection;
   }
 }

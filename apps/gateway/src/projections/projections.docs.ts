@@ -1,4 +1,4 @@
-import { ProjectionList, ProjectionStatus } from '@tandem/contracts/projections';
+import { ProjectionList, ProjectionStatus, type Rebuild } from '@tandem/contracts/projections';
 import { documented, problemExample } from '../docs.ts';
 import { invalidRequest, ProblemError } from '../problem.ts';
 
@@ -67,7 +67,9 @@ export const DocumentRebuild = () =>
       'Beside the live copy, which goes on counting and answering. When both stand at the same offsets, counts and sums are ' +
       'compared, and quantiles within the error of their sketches; then the new copy takes the place of the live one, in one ' +
       'transaction. A copy that differs from the live one of the same version is thrown away and the rebuild has failed, ' +
-      'unless `acceptDifferences` says otherwise. While a rebuild is under way it is the answer. A crash costs a batch.',
+      'unless `acceptDifferences` says otherwise. While a rebuild is under way it is the answer. A crash costs a batch. ' +
+      'A Kafka that is away and locks that others hold are waited for, and `reason` says so. Once the copy of a newer ' +
+      'version is in place, instances of older ones stop counting.',
     path: { name: 'name', example: EXAMPLE_NAME, description: 'The projection' },
     body: { asUsual: { summary: 'As usual', value: {} } },
     bodyRequired: false,
@@ -95,6 +97,53 @@ export const DocumentRebuild = () =>
         ),
       },
       log_truncated: {},
+      no_answer: {},
+    },
+  });
+
+export const DocumentCancelRebuild = () =>
+  documented({
+    id: 'cancelRebuild',
+    tag,
+    summary: 'Cancels a rebuild that waits or is under way',
+    description:
+      'What it has read is thrown away; the live copy stays as it is. A rebuild that has ended, or was never asked for, ' +
+      'stays as it is, too: the answer says what it has come to.',
+    path: { name: 'name', example: EXAMPLE_NAME, description: 'The projection' },
+    success: {
+      status: 200,
+      description: 'None is under way',
+      schema: ProjectionStatus,
+      examples: {
+        cancelled: {
+          summary: 'A rebuild that was cancelled',
+          request: { before: [{ operationId: 'rebuildProjection', id: EXAMPLE_NAME }], id: EXAMPLE_NAME },
+          value: {
+            ...EXAMPLE_PROJECTION,
+            rebuild: {
+              ...(EXAMPLE_PROJECTION.rebuild as Rebuild),
+              state: 'cancelled',
+              finishedAt: '2026-01-01T00:00:01.000Z',
+            },
+          },
+        },
+      },
+    },
+    problems: {
+      invalid_request: {
+        malformedName: problemExample(
+          'A name that is none',
+          { id: 'Order_Counts' },
+          invalidRequest([{ parameter: 'name', detail: 'takes small letters, digits and -' }]),
+        ),
+      },
+      projection_not_found: {
+        unknownProjection: problemExample(
+          'A name of no projection',
+          { id: UNKNOWN_NAME },
+          projectionNotFound(UNKNOWN_NAME),
+        ),
+      },
       no_answer: {},
     },
   });

@@ -2,7 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Logger } from '@nestjs/common';
-import { ProjectionList, RebuildProjection, RebuildReply, type ProjectionStatus } from '@tandem/contracts/projections';
+import {
+  CancelRebuild,
+  ProjectionList,
+  RebuildProjection,
+  RebuildReply,
+  type ProjectionStatus,
+} from '@tandem/contracts/projections';
 import { PROJECTION_QUERIES, topology } from '@tandem/contracts/topology';
 import { RabbitMqServer } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import { RABBITMQ_URL, until } from '@tandem/transports/rabbitmq/rabbitmq.testing';
@@ -33,8 +39,13 @@ beforeAll(async () => {
     if (reply === undefined) await pause(DEADLINE_MS + 300);
     return RebuildReply.parse(reply ?? { outcome: 'not_found' });
   };
+  const cancel = async (data: unknown) => {
+    const { name } = CancelRebuild.parse(data);
+    return name === projection.name ? { outcome: 'accepted', projection } : { outcome: 'not_found' };
+  };
   const list = async () => ProjectionList.parse({ data: [projection] });
   server.addHandler(PROJECTION_QUERIES.rebuild, rebuild as never);
+  server.addHandler(PROJECTION_QUERIES.cancelRebuild, cancel as never);
   server.addHandler(PROJECTION_QUERIES.list, list as never);
   await server.listen(() => undefined);
   await until('the server is ready', () => server.ready, 30_000);
@@ -135,5 +146,17 @@ describe('POST /v1/admin/projections/{name}/rebuild', () => {
     const response = await rebuild('order-counts');
     expect(response.status).toBe(504);
     expect(await problemOf(response)).toMatchObject({ code: 'no_answer', retryable: true });
+  });
+});
+
+describe('POST /v1/admin/projections/{name}/rebuild/cancel', () => {
+  const cancel = (name: string) => fetch(`${url}/v1/admin/projections/${name}/rebuild/cancel`, { method: 'POST' });
+
+  it('answers 200 with the projection, 404 for an unknown one and 400 for a malformed name', async () => {
+    const response = await cancel('order-counts');
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual(projection);
+    expect(await problemOf(await cancel('order-miscounts'))).toMatchObject({ code: 'projection_not_found' });
+    expect(await problemOf(await cancel('Order_Counts'))).toMatchObject({ code: 'invalid_request' });
   });
 });
