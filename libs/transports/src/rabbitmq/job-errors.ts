@@ -23,6 +23,19 @@ export class JobNotStartedError extends JobError {
   override readonly name = 'JobNotStartedError';
 }
 
+/** It is too early for an attempt: the job waits for about as long as it says, and no attempt is counted. */
+export class JobDeferredError extends JobError {
+  override readonly name = 'JobDeferredError';
+
+  constructor(
+    message: string,
+    readonly waitMs: number,
+    options: { cause?: unknown } = {},
+  ) {
+    super(message, options);
+  }
+}
+
 /** No later attempt can succeed: the job is parked at once. */
 export class JobHopelessError extends JobError {
   override readonly name = 'JobHopelessError';

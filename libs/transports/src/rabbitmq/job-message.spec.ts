@@ -1,4 +1,4 @@
-import { headersAfter, readAttempts, readJob, waitAfter } from './job-message.ts';
+import { attemptsAfter, headersWith, readAttempts, readJob, waitAfter } from './job-message.ts';
 
 describe('the wait after a failed attempt', () => {
   it('grows, and is one of two neighbours', () => {
@@ -19,22 +19,29 @@ describe('the wait after a failed attempt', () => {
 describe('the headers of a job', () => {
   const now = new Date('2026-01-01T00:00:00.000Z');
 
+  const headersAfter = (headers: Record<string, unknown>, failure: string, at: Date) =>
+    headersWith(headers, attemptsAfter(readAttempts(headers), failure, at));
+
   it('count attempts and keep the time of the first failure', () => {
-    const first = headersAfter({ method: 'card' }, readAttempts({}), 'away', now);
+    const first = headersAfter({ method: 'card' }, 'away', now);
     expect(first).toEqual({
       method: 'card',
       'x-attempt': 2,
       'x-first-failed-at': now.toISOString(),
       'x-last-failure': 'away',
     });
-    const second = headersAfter(first, readAttempts(first), 'slow', new Date('2026-01-02T00:00:00.000Z'));
+    const second = headersAfter(first, 'slow', new Date('2026-01-02T00:00:00.000Z'));
     expect(second).toMatchObject({ 'x-attempt': 3, 'x-first-failed-at': now.toISOString(), 'x-last-failure': 'slow' });
   });
 
   it('lose what the broker wrote of earlier waits', () => {
-    expect(headersAfter({ 'x-death': [], method: 'card' }, readAttempts({}), 'away', now)).not.toHaveProperty(
-      'x-death',
-    );
+    expect(headersAfter({ 'x-death': [], method: 'card' }, 'away', now)).not.toHaveProperty('x-death');
+  });
+
+  it('stay as they are after a wait that was no attempt', () => {
+    const failed = headersAfter({ method: 'card' }, 'away', now);
+    expect(headersWith({ ...failed, 'x-death': [] }, readAttempts(failed))).toEqual(failed);
+    expect(headersWith({ method: 'card', 'x-death': [] }, readAttempts({}))).toEqual({ method: 'card' });
   });
 
   it.each(['many', { toString: 1, valueOf: 1 }, -1])('that make no sense count as a first attempt: %j', (attempt) => {

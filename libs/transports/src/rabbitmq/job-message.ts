@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { storableText } from '@tandem/contracts/text';
 import type { Options } from 'amqplib';
 import { MESSAGE_BYTES_MAX, readNumber } from './wire.ts';
 
@@ -67,16 +68,22 @@ export function readAttempts(headers: Record<string, unknown> = {}): Attempts {
   };
 }
 
+/** The past of a job after an attempt that failed. */
+export function attemptsAfter(attempts: Attempts, failure: string, now: Date): Attempts {
+  const { attempt, firstFailedAt = now.toISOString() } = attempts;
+  return { attempt: attempt + 1, firstFailedAt, lastFailure: storableText(failure, FAILURE_LENGTH_MAX) };
+}
+
 /**
- * The headers for the attempt after a failed one. What the broker wrote of earlier waits is left out: it drops a message
- * that seems to go in circles (https://www.rabbitmq.com/docs/dlx#routing).
+ * The headers of a job that is published again with this past. What the broker wrote of earlier waits is left out: it drops a
+ * message that seems to go in circles (https://www.rabbitmq.com/docs/dlx#routing).
  */
-export function headersAfter(headers: Record<string, unknown>, attempts: Attempts, failure: string, now: Date) {
+export function headersWith(headers: Record<string, unknown>, { attempt, firstFailedAt, lastFailure }: Attempts) {
   return {
     ...Object.fromEntries(Object.entries(headers).filter(([name]) => !name.startsWith('x-'))),
-    [ATTEMPT]: attempts.attempt + 1,
-    [FIRST_FAILED_AT]: attempts.firstFailedAt ?? now.toISOString(),
-    [LAST_FAILURE]: failure.slice(0, FAILURE_LENGTH_MAX),
+    ...(attempt > 1 && { [ATTEMPT]: attempt }),
+    ...(firstFailedAt !== undefined && { [FIRST_FAILED_AT]: firstFailedAt }),
+    ...(lastFailure !== undefined && { [LAST_FAILURE]: lastFailure }),
   };
 }
 

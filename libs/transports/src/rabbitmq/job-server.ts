@@ -1,12 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { BaseRpcContext, Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import type { AmqpConnectionManager } from 'amqp-connection-manager';
-import type { Channel, ConsumeMessage } from 'amqplib';
+import type { Channel, ConsumeMessage, Message } from 'amqplib';
 import { isObservable, lastValueFrom } from 'rxjs';
 import { closeConnection, KeptChannel, openConnection, within } from './connection.ts';
 import { NotTakenError, OutcomeUnknownError, toWireError } from './errors.ts';
-import { JobHopelessError, JobNotStartedError } from './job-errors.ts';
-import { headersAfter, readAttempts, readJob, waitAfter, type Attempts } from './job-message.ts';
+import { JobDeferredError, JobHopelessError, JobNotStartedError } from './job-errors.ts';
+import { attemptsAfter, headersWith, readAttempts, readJob, waitAfter, type Attempts } from './job-message.ts';
 import { JobPublisher } from './job-publisher.ts';
 import { declareJobs, type JobTopology } from './job-topology.ts';
 import type { UnreadableMessage } from './rabbitmq-server.ts';
@@ -33,7 +33,7 @@ export interface JobServerOptions {
 export interface ParkedJob extends UnreadableMessage, Attempts {}
 
 /** What a handler may know of its job: `@Ctx() context: JobContext`. */
-export class JobContext extends BaseRpcContext<[ConsumeMessage]> implements Attempts {
+export class JobContext extends BaseRpcContext<[Message]> implements Attempts {
   readonly attempt: number;
   readonly firstFailedAt: string | undefined;
   readonly lastFailure: string | undefined;
@@ -41,7 +41,7 @@ export class JobContext extends BaseRpcContext<[ConsumeMessage]> implements Atte
   readonly signal: AbortSignal;
   readonly traceparent: string | undefined;
 
-  constructor(message: ConsumeMessage, attempts: Attempts, signal: AbortSignal) {
+  constructor(message: Message, attempts: Attempts, signal: AbortSignal) {
     super([message]);
     this.attempt = attempts.attempt;
     this.firstFailedAt = attempts.firstFailedAt;
@@ -50,7 +50,7 @@ export class JobContext extends BaseRpcContext<[ConsumeMessage]> implements Atte
     this.traceparent = readTraceparent(message.properties.headers?.['traceparent']);
   }
 
-  get message(): ConsumeMessage {
+  get message(): Message {
     return this.args[0];
   }
 }
@@ -74,6 +74,8 @@ export class JobServer extends Server implements CustomTransportStrategy {
   readonly #closing = new AbortController();
   /** Why no jobs are taken, while they are not. */
   #paused: string | undefined;
+  /** Which queue `runOne` looks at first. */
+  #next = 0;
   /** Consumers of the current channel. */
   #tags: string[] = [];
   /** Pausing and resuming go one after another. */
@@ -143,6 +145,29 @@ export class JobServer extends Server implements CustomTransportStrategy {
     this.#switch();
   }
 
+  /**
+   * Runs one job of those that wait although the server is paused, from each queue in turn, to see whether jobs succeed again.
+   * Resolves when it is settled, with false when no job waits.
+   *
+   * @throws Error without a channel.
+   */
+  async runOne(): Promise<boolean> {
+    const { queues } = this.#options.topology;
+    for (const _ of queues) {
+      const channel = this.#channel?.current;
+      if (channel === undefined || this.#closing.signal.aborted)
+        throw new Error(this.notReadyReason ?? 'not connected');
+      const { name } = queues[this.#next++ % queues.length] as (typeof queues)[number];
+      const message = await channel.get(name, { noAck: false });
+      if (message === false) continue;
+      const work = this.#run(channel, message, name);
+      this.#track(work);
+      await work;
+      return true;
+    }
+    return false;
+  }
+
   /** Stops taking, lets what runs finish (ten seconds at most), acks, disconnects. */
   override async close(): Promise<void> {
     if (this.#manager === undefined || this.#closing.signal.aborted) return;
@@ -208,7 +233,7 @@ export class JobServer extends Server implements CustomTransportStrategy {
   }
 
   /** Never rejects. */
-  async #run(channel: Channel, message: ConsumeMessage, queue: string): Promise<void> {
+  async #run(channel: Channel, message: Message, queue: string): Promise<void> {
     const attempts = readAttempts(message.properties.headers);
     const job = readJob(message.content);
     if (job === undefined) return this.#giveUp(channel, message, queue, 'not a job');
@@ -221,26 +246,38 @@ export class JobServer extends Server implements CustomTransportStrategy {
     } catch (error) {
       const reason = reasonOf(error);
       if (error instanceof JobNotStartedError) return this.#return(channel, message);
+      if (error instanceof JobDeferredError)
+        return this.#again(channel, message, queue, this.#waitOf(error.waitMs), attempts, reason);
       if (isHopeless(error) || attempts.attempt >= this.#options.attemptsMax)
         return this.#giveUp(channel, message, queue, reason);
-      return this.#retry(channel, message, queue, attempts, reason);
+      const retries = this.#options.topology.retries.length;
+      const past = attemptsAfter(attempts, reason, new Date());
+      return this.#again(channel, message, queue, waitAfter(attempts.attempt, retries, Math.random()), past, reason);
     }
     settle(() => channel.ack(message));
   }
 
-  /** Publish, confirm, then ack. */
-  async #retry(
+  /** The shortest wait that is long enough, or else the longest. */
+  #waitOf(waitMs: number): number {
+    const { retries } = this.#options.topology;
+    const index = retries.findIndex((retry) => retry.waitMs >= waitMs);
+    return index === -1 ? retries.length - 1 : index;
+  }
+
+  /** Publish with its past to where it waits, confirm, then ack. */
+  async #again(
     channel: Channel,
-    message: ConsumeMessage,
+    message: Message,
     queue: string,
-    attempts: Attempts,
+    index: number,
+    past: Attempts,
     reason: string,
   ): Promise<void> {
     const { retries, queues } = this.#options.topology;
     // What has waited is routed by its headers. Without those of a queue it would go nowhere, and the queue where it waits would
     // keep it, and in the end all that wait there: RabbitMQ lets a message go once another queue has it, a few at a time.
     const home = queues.find(({ name }) => name === queue)?.headers;
-    const wait = retries[waitAfter(attempts.attempt, retries.length, Math.random())];
+    const wait = retries[index];
     const { messageId, contentType, timestamp, headers = {} } = message.properties;
     try {
       if (wait === undefined) throw new Error('There is no queue to wait on');
@@ -248,9 +285,9 @@ export class JobServer extends Server implements CustomTransportStrategy {
         messageId: messageId as string,
         contentType: contentType as string,
         timestamp: timestamp as number,
-        headers: headersAfter({ ...headers, ...home }, attempts, reason, new Date()),
+        headers: headersWith({ ...headers, ...home }, past),
       });
-      this.logger.warn(`${messageId} failed in attempt ${attempts.attempt}, next in ${wait.waitMs} ms: ${reason}`);
+      this.logger.warn(`${messageId} waits ${wait.waitMs} ms for attempt ${past.attempt}: ${reason}`);
       settle(() => channel.ack(message));
     } catch (error) {
       if (error instanceof NotTakenError || error instanceof OutcomeUnknownError) {
@@ -263,7 +300,7 @@ export class JobServer extends Server implements CustomTransportStrategy {
   }
 
   /** Parks, then acks. */
-  async #giveUp(channel: Channel, message: ConsumeMessage, queue: string, reason: string): Promise<void> {
+  async #giveUp(channel: Channel, message: Message, queue: string, reason: string): Promise<void> {
     const { content, properties } = message;
     const attempts = readAttempts(properties.headers);
     try {
@@ -277,12 +314,12 @@ export class JobServer extends Server implements CustomTransportStrategy {
   }
 
   /** It comes back at once: what is away must not turn into a loop at full speed. */
-  async #returnLater(channel: Channel, message: ConsumeMessage): Promise<void> {
+  async #returnLater(channel: Channel, message: Message): Promise<void> {
     await pause(RETURN_PAUSE_MS, undefined, { signal: this.#closing.signal }).catch(() => undefined);
     this.#return(channel, message);
   }
 
-  #return(channel: Channel, message: ConsumeMessage): void {
+  #return(channel: Channel, message: Message): void {
     settle(() => channel.nack(message, false, true));
   }
 }

@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import { Ctx, EventPattern, Payload } from '@nestjs/microservices';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { z } from 'zod';
-import { JobFailedError, JobHopelessError, JobNotStartedError } from './job-errors.ts';
+import { JobDeferredError, JobFailedError, JobHopelessError, JobNotStartedError } from './job-errors.ts';
 import type { Job } from './job-message.ts';
 import { JobPublisher } from './job-publisher.ts';
 import { JobContext, JobServer, type JobServerOptions, type ParkedJob } from './job-server.ts';
@@ -323,6 +323,42 @@ describe('a worker', () => {
     server.resume();
     await until('all are done', () => work.done.length === 3);
     expect(work.runs.slice(-3).map(({ context }) => context.attempt)).toEqual([1, 1, 1]);
+  });
+
+  test('lets a deferred job wait for as long as it asks at least, without counting an attempt', async () => {
+    const deferred = [100, 100, 100, 100];
+    work.handle = () => {
+      const waitMs = deferred.pop();
+      return waitMs === undefined ? Promise.resolve() : Promise.reject(new JobDeferredError('not yet', waitMs));
+    };
+    await startWorker({ attemptsMax: 2 });
+    await publisher.publish([{ ...job(1), traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' }]);
+    await until('it is done', () => work.done.length === 1);
+    expect(work.runs.map(({ context }) => context.attempt)).toEqual([1, 1, 1, 1, 1]);
+    // 60 ms would be too short, so each wait was of 120 ms.
+    for (const [index, { at }] of work.runs.slice(1).entries())
+      expect(at - (work.runs[index] as Run).at).toBeGreaterThan(115);
+    expect(work.runs.at(-1)?.context.traceparent).toBe('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01');
+    await until('it is gone', allGone);
+    expect(parked).toEqual([]);
+  });
+
+  test('that is paused runs one job when it is told to, of each queue in turn', async () => {
+    const server = await startWorker();
+    server.pause('the machine is away');
+    await until('nothing is consumed', async () => {
+      const found = await Promise.all(topology.queues.map(({ name }) => plain.channel.checkQueue(name)));
+      return found.every(({ consumerCount }) => consumerCount === 0);
+    });
+    expect(await server.runOne()).toBe(false);
+    await publisher.publish([job(1), job(2), job(10, 'high')]);
+    for (const done of [1, 2, 3]) {
+      expect(await server.runOne()).toBe(true);
+      expect(work.done).toHaveLength(done);
+    }
+    expect(work.done.slice(0, 2).sort((one, other) => one - other)).toEqual([1, 10]);
+    expect(await server.runOne()).toBe(false);
+    await until('they are gone', allGone);
   });
 
   test('that is slow holds up nobody: every other job is done while it still runs', async () => {
