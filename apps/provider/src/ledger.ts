@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, truncateSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 
 /** What was asked for, once for each key. */
@@ -34,11 +34,17 @@ export class Ledger {
     this.#file = file;
   }
 
-  /** @param file keeps the entries, one a line; empty for none. */
+  /**
+   * @param file keeps the entries, one a line; empty for none. A last line without its end was torn by a crash, and nobody was
+   *   answered: it is cut off.
+   */
   static open(file: string): Ledger {
     const ledger = new Ledger(file);
     if (file === '' || !existsSync(file)) return ledger;
-    for (const line of readFileSync(file, 'utf8').split('\n')) {
+    const content = readFileSync(file);
+    const end = content.lastIndexOf('\n') + 1;
+    if (end < content.length) truncateSync(file, end);
+    for (const line of content.toString('utf8', 0, end).split('\n')) {
       if (line === '') continue;
       const entry = JSON.parse(line) as Entry;
       ledger.#entries.set(entry.reference, entry);

@@ -10,19 +10,50 @@ import type { Entry, Ledger, Request } from './ledger.ts';
 /** What the provider may be told to do from now on, or with the next few requests. */
 export const Behaviour = z.strictObject({
   /**
-   * `fail` answers 500, `drop` cuts the connection before anything is decided, `drop-after` decides and then cuts it, `twice`
-   * sends its answer two times; `slow` approves late.
+   * `decline` declines charges, and refunds too when `only` says POST. `fail` answers 500, `answer` the `status` given, `drop`
+   * cuts the connection before anything is decided, `drop-after` decides and then cuts it, `twice` sends its answer two times;
+   * `slow` approves late. `redirect` answers 307 with `location`, `endless` a body without an end, `page` a page that is no
+   * JSON, and `contradict` what was decided with an amount of 1 JPY.
    */
-  behaviour: z.enum(['approve', 'decline', 'slow', 'fail', 'drop', 'drop-after', 'twice']),
+  behaviour: z.enum([
+    'approve',
+    'decline',
+    'slow',
+    'fail',
+    'drop',
+    'drop-after',
+    'twice',
+    'answer',
+    'redirect',
+    'endless',
+    'page',
+    'contradict',
+  ]),
   /** How late every answer is; of `slow`, 10 s unless set. */
   delayMs: z.int().min(0).max(600_000).optional(),
   /** After so many requests it approves again. For ever unless set. */
   times: z.int().min(1).optional(),
+  /** Which requests are treated so: `POST` decides, `GET` finds. All others are approved. */
+  only: z.enum(['POST', 'GET']).optional(),
+  /** Only these, by their reference. */
+  reference: z.string().optional(),
+  status: z.int().min(200).max(599).optional(),
+  /** In seconds or as a date; sent with `answer`. */
+  retryAfter: z.string().optional(),
+  location: z.string().optional(),
+  /** Why it declines. */
+  reason: z.string().optional(),
+  /** What a second request gets while the first of its key is being decided: 409, or the answer of the first. */
+  inUse: z.enum(['conflict', 'wait']).optional(),
+  /** What a reference that was never used is answered with: 200 and an empty list, or 404. */
+  unknown: z.enum(['empty', '404']).optional(),
 });
 export type Behaviour = z.infer<typeof Behaviour>;
 
-const Charge = z.strictObject({ amount: Amount, currency: Currency, method: PaymentMethod });
-const Refund = z.strictObject({ charge: identifier(64), amount: Amount, currency: Currency });
+/** Nothing cannot be charged. */
+const Some = Amount.min(1);
+const Charge = z.strictObject({ amount: Some, currency: Currency, method: PaymentMethod });
+const Refund = z.strictObject({ charge: identifier(64), amount: Some, currency: Currency });
 
 const SLOW_MS = 10_000;
 const BODY_BYTES_MAX = 16_384;
@@ -38,6 +69,8 @@ export class Provider {
   readonly #server: Server;
   readonly #ledger: Ledger;
   #told: Behaviour = { behaviour: 'approve' };
+  /** Keys that are being decided. */
+  readonly #inUse = new Set<string>();
 
   constructor(ledger: Ledger) {
     this.#ledger = ledger;
@@ -77,10 +110,14 @@ export class Provider {
     const kind = url.pathname === '/v1/charges' ? 'charge' : url.pathname === '/v1/refunds' ? 'refund' : undefined;
     if (kind === undefined) return send(response, 404, { error: 'not_found' });
     if (request.method === 'GET') {
-      const told = this.#next();
+      const reference = url.searchParams.get('reference') ?? '';
+      const told = this.#next('GET', reference);
       if (await misbehaved(told, response)) return;
-      const found = this.#ledger.find(url.searchParams.get('reference') ?? '');
-      return send(response, 200, { data: found?.request.kind === kind ? [shown(found)] : [] });
+      const found = this.#ledger.find(reference);
+      if (found?.request.kind === kind) return send(response, 200, { data: [shown(found, told)] });
+      return this.#told.unknown === '404'
+        ? send(response, 404, { error: 'unknown_reference' })
+        : send(response, 200, { data: [] });
     }
     if (request.method === 'POST') return this.#decide(kind, request, response);
     return send(response, 405, { error: 'method_not_allowed' });
@@ -90,27 +127,41 @@ export class Provider {
     const reference = request.headers['idempotency-key'];
     if (typeof reference !== 'string' || reference === '') return send(response, 400, { error: 'no_idempotency_key' });
     const body: unknown = await bodyOf(request);
-    const asked: Request = kind === 'charge' ? { kind, ...Charge.parse(body) } : { kind, ...Refund.parse(body) };
-    const told = this.#next();
-    if (await misbehaved(told, response)) return;
+    const read = kind === 'charge' ? Charge.safeParse(body) : Refund.safeParse(body);
+    if (!read.success) return send(response, 422, { error: 'invalid', detail: z.prettifyError(read.error) });
+    const asked: Request = { kind, ...read.data };
+    const told = this.#next('POST', reference);
+    if (this.#inUse.has(reference) && told.inUse !== 'wait') return send(response, 409, { error: 'key_in_use' });
+    this.#inUse.add(reference);
+    try {
+      if (await misbehaved(told, response)) return;
+      this.#conclude(reference, asked, told, response);
+    } finally {
+      this.#inUse.delete(reference);
+    }
+  }
+
+  #conclude(reference: string, asked: Request, told: Behaviour, response: ServerResponse): void {
     if (asked.charge !== undefined && this.#ledger.find(reference) === undefined) {
       if (this.#ledger.refundable(asked.charge) < asked.amount)
         return send(response, 422, { error: 'more_than_was_charged' });
     }
     const verdict =
-      told.behaviour === 'decline' && kind === 'charge'
-        ? ({ status: 'declined', reason: 'insufficient funds' } as const)
+      told.behaviour === 'decline' && (asked.kind === 'charge' || told.only === 'POST')
+        ? ({ status: 'declined', reason: told.reason ?? 'insufficient funds' } as const)
         : ({ status: 'approved' } as const);
     const entry = this.#ledger.decide(reference, asked, verdict);
     if (entry === undefined) return send(response, 409, { error: 'key_reused' });
     if (told.behaviour === 'drop-after') return void response.socket?.destroy();
-    if (told.behaviour === 'twice') return sendTwice(response, shown(entry));
-    return send(response, entry.status === 'approved' ? 201 : 402, shown(entry));
+    if (told.behaviour === 'twice') return sendTwice(response, shown(entry, told));
+    return send(response, entry.status === 'approved' ? 201 : 402, shown(entry, told));
   }
 
   /** What to do with this request. */
-  #next(): Behaviour {
+  #next(method: 'GET' | 'POST', reference: string): Behaviour {
     const told = this.#told;
+    const { only = method, reference: about = reference, inUse } = told;
+    if (only !== method || about !== reference) return { behaviour: 'approve', inUse };
     if (told.times === 1) this.#told = { behaviour: 'approve' };
     else if (told.times !== undefined) this.#told = { ...told, times: told.times - 1 };
     return told;
@@ -118,17 +169,24 @@ export class Provider {
 }
 
 /** Whether the request has got what it deserves without being looked at. */
-async function misbehaved({ behaviour, delayMs }: Behaviour, response: ServerResponse): Promise<boolean> {
+async function misbehaved(told: Behaviour, response: ServerResponse): Promise<boolean> {
+  const { behaviour, delayMs, status = 500, retryAfter, location = '/elsewhere' } = told;
   const waitMs = delayMs ?? (behaviour === 'slow' ? SLOW_MS : 0);
   if (waitMs > 0) await pause(waitMs, undefined, { ref: false });
   if (behaviour === 'fail') send(response, 500, { error: 'internal' });
   else if (behaviour === 'drop') response.socket?.destroy();
+  else if (behaviour === 'answer')
+    send(response, status, { error: 'as_told' }, retryAfter === undefined ? {} : { 'retry-after': retryAfter });
+  else if (behaviour === 'redirect') send(response, 307, { error: 'moved' }, { location });
+  else if (behaviour === 'page') response.writeHead(status, { 'content-type': 'text/html' }).end('<h1>A page</h1>');
+  else if (behaviour === 'endless') sendEndlessly(response);
   else return false;
   return true;
 }
 
-const shown = ({ id, reference, request, status, reason }: Entry) => {
-  return { id, reference, ...request, status, ...(reason === undefined ? {} : { reason }) };
+const shown = ({ id, reference, request, status, reason }: Entry, { behaviour }: Behaviour) => {
+  const money = behaviour === 'contradict' ? { amount: 1, currency: 'JPY' } : {};
+  return { id, reference, ...request, ...money, status, ...(reason === undefined ? {} : { reason }) };
 };
 
 async function bodyOf(request: IncomingMessage): Promise<unknown> {
@@ -140,8 +198,21 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
   return JSON.parse(text);
 }
 
-function send(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+function send(response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
+}
+
+/** As fast as it is taken, until the connection is closed. */
+function sendEndlessly(response: ServerResponse): void {
+  const chunk = Buffer.alloc(65_536, ' ');
+  const write = () => {
+    while (!response.destroyed && response.write(chunk));
+  };
+  response
+    .writeHead(200, { 'content-type': 'application/json' })
+    .on('drain', write)
+    .on('error', () => undefined);
+  write();
 }
 
 /** The whole answer again on the same connection, which the client has not asked for. */
