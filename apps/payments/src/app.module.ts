@@ -31,6 +31,8 @@ import { Unfinished } from './unfinished.ts';
 /** How long orders may take to answer before it is asked again. */
 const ORDERS_DEADLINE_MS = 5_000;
 const CONFIRM_TIMEOUT_MS = 10_000;
+/** A provider that is so much slower than it may be has decided by then. */
+const SETTLED_AFTER_TIMEOUTS = 10;
 const QUERIES_MAX = 16;
 
 /** Everything that lives as long as the service, made once from its configuration. */
@@ -64,7 +66,7 @@ export class Payments implements OnApplicationBootstrap, BeforeApplicationShutdo
     });
     this.records = new PaymentRecords(this.pool);
     const parked = { service: 'payments', table: 'parked', url, pool: this.pool } as const;
-    this.parked = new ParkedMessages({ ...parked, toRedrivable: redrivableJob });
+    this.parked = new ParkedMessages({ ...parked, toRedrivable: (message) => redrivableJob(this.records, message) });
     this.queryServer = new RabbitMqServer({
       url,
       queue: names.queues.paymentsQueries,
@@ -80,20 +82,21 @@ export class Payments implements OnApplicationBootstrap, BeforeApplicationShutdo
       prefetchCount: config.PAYMENTS_PREFETCH,
       attemptsMax: config.PAYMENTS_ATTEMPTS_MAX,
       confirmTimeoutMs: CONFIRM_TIMEOUT_MS,
-      park: (job) => parkJob(this.parked, this.records, jobs, job),
+      park: (job) => parkJob(this.pool, this.records, jobs, job),
     });
     this.provider = new ProviderClient({
       url: config.PROVIDER_URL,
       timeoutMs: config.PROVIDER_TIMEOUT_MS,
       restMs: config.PROVIDER_REST_MS,
-      onAway: () => {
-        logger.warn('The payment provider does not answer: jobs are left on their queues', 'Provider');
-        this.jobServer.pause('the payment provider does not answer');
+      onAway: (reason) => {
+        logger.warn(`No charge succeeds, so jobs are left on their queues: ${reason}`, 'Provider');
+        this.jobServer.pause(reason);
       },
       onBack: () => {
-        logger.log('The payment provider answers again', 'Provider');
+        logger.log('Charges succeed again', 'Provider');
         this.jobServer.resume();
       },
+      tryOne: () => this.jobServer.runOne(),
     });
     const ask = (queue: string) =>
       new RabbitMqClient({
@@ -111,6 +114,8 @@ export class Payments implements OnApplicationBootstrap, BeforeApplicationShutdo
       commands: this.commands,
       queries: this.queries,
       windowMs: config.PROVIDER_WINDOW_MS,
+      settleMs: SETTLED_AFTER_TIMEOUTS * config.PROVIDER_TIMEOUT_MS,
+      restMs: config.PROVIDER_REST_MS,
     });
     this.publisher = new JobPublisher({
       url,

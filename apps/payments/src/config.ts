@@ -23,9 +23,9 @@ const Environment = z.object({
   PROVIDER_URL: z.url({ protocol: /^https?$/ }).default('http://127.0.0.1:3004'),
   /** How long the provider may take to answer. */
   PROVIDER_TIMEOUT_MS: count(3_000),
-  /** How long the provider knows an idempotency key; after that it is asked by reference first. */
+  /** How long the provider knows an idempotency key. Towards its end a charge or refund is not tried twice without looking for it. */
   PROVIDER_WINDOW_MS: count(86_400_000),
-  /** How long the provider is left alone after it has failed several times in a row, before it is asked whether it is back. */
+  /** How long the provider is left alone after it has failed several times in a row, before one job tries it. */
   PROVIDER_REST_MS: count(2_000),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });

@@ -1,17 +1,19 @@
-import { AuthoriseJob, PAYMENT_JOBS, RefundJob, paymentKey, type PaymentJob } from '@tandem/contracts/payment-jobs';
+import { AuthoriseJob, PAYMENT_JOBS, RefundJob, type PaymentJob } from '@tandem/contracts/payment-jobs';
+import { transaction } from '@tandem/postgres/transaction';
 import { readJob } from '@tandem/transports/rabbitmq/job-message';
 import type { ParkedJob } from '@tandem/transports/rabbitmq/job-server';
 import type { JobTopology } from '@tandem/transports/rabbitmq/job-topology';
-import type { ParkedMessages, Redrivable } from '@tandem/transports/rabbitmq/parked-messages';
+import { insertParked, type Redrivable } from '@tandem/transports/rabbitmq/parked-messages';
 import type { UnreadableMessage } from '@tandem/transports/rabbitmq/rabbitmq-server';
+import type { Pool } from 'pg';
 import type { PaymentRecords } from './payment-records.ts';
 
-/** The header of a job that somebody has sent back to its queue. */
-export const REDRIVEN = 'x-redriven';
-
-/** Keeps a job that was given up, as a row, before it is taken off its queue. */
+/**
+ * Keeps a job that was given up, before it is taken off its queue. The row and the mark that keeps the job from running again
+ * commit together: a mark without a row would hide the job for ever.
+ */
 export async function parkJob(
-  parked: ParkedMessages,
+  pool: Pool,
   records: PaymentRecords,
   { queues, dead }: JobTopology,
   message: ParkedJob,
@@ -21,27 +23,35 @@ export async function parkJob(
   const { method, delivery } = job?.data ?? {};
   const home = queues.find(({ headers }) => headers['method'] === method && headers['delivery'] === delivery);
   const { attempt: attempts, firstFailedAt, queue, reason, content, properties } = message;
-  const traceparent: unknown = properties.headers?.['traceparent'];
-  // Marked first: a mark without a row is undone by the next job that somebody redrives, a row without a mark by nothing.
-  if (job !== undefined) await records.parked(paymentKey(job));
-  await parked.park({
-    reason,
-    content,
-    properties,
-    queue: queue === dead ? (home?.name ?? queue) : queue,
-    attempts,
-    ...(job !== undefined && { orderId: job.data.orderId, type: job.kind }),
-    firstFailedAt,
-    traceparent,
+  await transaction(pool, async (client) => {
+    await insertParked(client, 'parked', {
+      reason,
+      content,
+      properties,
+      queue: queue === dead ? (home?.name ?? queue) : queue,
+      attempts,
+      orderId: job?.data.orderId,
+      type: job?.kind,
+      firstFailedAt,
+      traceparent: properties.headers?.['traceparent'],
+    });
+    if (job !== undefined) await records.park(client, job);
   });
 }
 
-/** The job again, as if for the first time. */
-export function redrivableJob({ content }: Pick<UnreadableMessage, 'content'>): Redrivable | { refused: string } {
+/**
+ * The job again, as if for the first time. Its mark goes first: killed before the job is published, its row still waits, and the
+ * sweep publishes it.
+ */
+export async function redrivableJob(
+  records: PaymentRecords,
+  { content }: Pick<UnreadableMessage, 'content'>,
+): Promise<Redrivable | { refused: string }> {
   const job = paymentJobOf(content);
   if (job === undefined) return { refused: 'it still cannot be read' };
+  await records.unpark(job);
   const { method, delivery } = job.data;
-  return { content, contentType: 'application/json', headers: { method, delivery, [REDRIVEN]: 'yes' } };
+  return { content, contentType: 'application/json', headers: { method, delivery } };
 }
 
 function paymentJobOf(content: Buffer): PaymentJob | undefined {

@@ -1,11 +1,19 @@
 import { randomUUID } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Controller, Inject, Logger, Module, type INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { MessagePattern, Payload, Transport } from '@nestjs/microservices';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { RecordDeclineMessage, RecordPaymentMessage, RecordRefundMessage } from '@tandem/contracts/order-commands';
+import {
+  RecordDeclineMessage,
+  RecordPaymentMessage,
+  RecordRefundDeclineMessage,
+  RecordRefundMessage,
+} from '@tandem/contracts/order-commands';
+import { PaymentWanted, type PaymentWantedReply } from '@tandem/contracts/order-queries';
 import { jobOf, PAYMENT_JOBS, paymentJobsTopology, type PaymentJob } from '@tandem/contracts/payment-jobs';
 import { ORDER_COMMANDS, ORDER_QUERIES, topology } from '@tandem/contracts/topology';
 import { dropDatabase } from '@tandem/postgres/database';
@@ -35,7 +43,8 @@ interface Command {
 /** Whoever answers on the queue of orders; it keeps what it was told. */
 class Told {
   readonly commands: Command[] = [];
-  readonly closed = new Set<string>();
+  /** Orders that do not wait for their payment; all others do. */
+  readonly notWanted = new Map<string, PaymentWantedReply['wanted']>();
   /** How orders answers: a refusal by its code, or nothing. */
   rejection: string | undefined;
 
@@ -63,9 +72,14 @@ class OrdersController {
     return this.#note(ORDER_COMMANDS.recordRefund, RecordRefundMessage.parse(message));
   }
 
-  @MessagePattern(ORDER_QUERIES.get, Transport.RMQ)
-  get(@Payload() { orderId }: { orderId: string }) {
-    return { order: { status: this.told.closed.has(orderId) ? 'cancelled' : 'placed' } };
+  @MessagePattern(ORDER_COMMANDS.recordRefundDecline, Transport.RMQ)
+  refundDecline(@Payload() message: unknown) {
+    return this.#note(ORDER_COMMANDS.recordRefundDecline, RecordRefundDeclineMessage.parse(message));
+  }
+
+  @MessagePattern(ORDER_QUERIES.paymentWanted, Transport.RMQ)
+  wanted(@Payload() message: unknown): PaymentWantedReply {
+    return { wanted: this.told.notWanted.get(PaymentWanted.parse(message).orderId) ?? 'yes' };
   }
 
   #note(pattern: string, message: Omit<Command, 'pattern'>) {
@@ -136,7 +150,7 @@ beforeAll(async () => {
   told = new Told();
   await createHostileDatabase(config.POSTGRES_URL, names.databases.payments);
   await setUpDatabase(config);
-  database = new pg.Pool({ ...sessionConfig(paymentsUrl(config)), max: 2, onConnect: endTransactionTimeout });
+  database = new pg.Pool({ ...sessionConfig(paymentsUrl(config)), max: 4, onConnect: endTransactionTimeout });
   await startOrders();
   app = await serve(config);
   const options = { url: config.RABBITMQ_URL, name: 'test', topology: jobs, confirmTimeoutMs: 10_000 };
@@ -260,11 +274,11 @@ describe('a payment', () => {
     }
   });
 
-  it('that was begun before the provider forgot its key is asked for by reference first', async () => {
+  it('that was asked for before is asked for by reference first', async () => {
     const job = authorising();
     const { key } = jobOf(job);
-    // Not what the job says: asked for under its key again, the provider would refuse.
-    const id = await provider.charge(key, 1);
+    const id = await provider.charge(key, common.amount);
+    await provider.tell({ behaviour: 'answer', status: 500, only: 'POST' });
     await database.query(
       `insert into payments (key, kind, data, begun_at) values ($1, $2, $3, now() - interval '2 minutes')`,
       [key, job.kind, JSON.stringify(job.data)],
@@ -285,9 +299,9 @@ describe('a payment', () => {
     expect(await parkedOf(job)).toEqual([]);
   });
 
-  it('of an order that was cancelled while its job waited is not begun', async () => {
-    const job = authorising({ since: new Date(Date.now() - 120_000).toISOString() });
-    told.closed.add(job.data.orderId);
+  it('of an order that no longer waits for it is not begun', async () => {
+    const job = authorising();
+    told.notWanted.set(job.data.orderId, 'no');
     await publish(job);
     await untilTold(job);
     expect(await provider.entriesOf(job.data.orderId)).toEqual([]);
@@ -309,15 +323,57 @@ describe('an outage', () => {
     expect((await Promise.all(some.map(parkedOf))).flat()).toEqual([]);
   });
 
-  it('of orders is waited for, and costs no attempt', async () => {
+  it('of orders is waited for, costs no attempt, and nothing is charged meanwhile', async () => {
     await stopOrders();
     const job = authorising();
-    await publish(job);
-    await until('the provider has decided', async () => (await provider.entriesOf(job.data.orderId)).length === 1);
+    const decided = authorising();
+    await database.query(`insert into payments (key, kind, data, outcome) values ($1, $2, $3, $4)`, [
+      jobOf(decided).key,
+      decided.kind,
+      JSON.stringify(decided.data),
+      JSON.stringify({ status: 'approved', id: 'ch-decided' }),
+    ]);
+    await publish(job, decided);
+    await until('they are taken', async () => (await publisher.waiting()) === 0);
+    await pause(300);
+    expect(await provider.entriesOf(job.data.orderId)).toEqual([]);
     await startOrders();
-    await until('the job is told', () => isTold(job), 40_000);
+    for (const one of [job, decided]) await until('the job is told', () => isTold(one), 40_000);
     expect(told.about(job.data.orderId).length).toBeGreaterThan(0);
-    expect(await parkedOf(job)).toEqual([]);
+    expect(told.about(decided.data.orderId)[0]?.body['paymentId']).toBe('ch-decided');
+    expect([...(await parkedOf(job)), ...(await parkedOf(decided))]).toEqual([]);
+  });
+
+  it('in which charges fail and finding works parks nothing, and one real job shows that it is over', async () => {
+    await provider.tell({ behaviour: 'answer', status: 503, only: 'POST' });
+    const some = Array.from({ length: 5 }, () => authorising());
+    await publish(...some);
+    await until('the worker pauses', () => payments().jobServer.pausedReason !== undefined);
+    // Long enough for another attempt of each, if it were counted.
+    await pause(2_000);
+    expect(payments().jobServer.pausedReason).toContain('503');
+    await provider.tell({ behaviour: 'approve' });
+    for (const job of some) await untilTold(job);
+    expect((await Promise.all(some.map(parkedOf))).flat()).toEqual([]);
+    for (const job of some) expect(await provider.entriesOf(job.data.orderId)).toHaveLength(1);
+  });
+
+  it('of refunds alone holds up no payment, and parks no refund', async () => {
+    const paid = authorising();
+    await publish(paid);
+    await untilTold(paid);
+    const [charge] = await provider.entriesOf(paid.data.orderId);
+    const refund = refunding(paid.data.orderId, charge?.id ?? '');
+    await provider.tell({ behaviour: 'answer', status: 500, reference: jobOf(refund).key });
+    await publish(refund);
+    await until('refunds are left alone', () => payments().provider.awayReason?.includes('refunds') === true);
+    const other = authorising();
+    await publish(other);
+    await untilTold(other);
+    expect(await isTold(refund)).toBe(false);
+    await provider.tell({ behaviour: 'approve' });
+    await untilTold(refund);
+    expect(await parkedOf(refund)).toEqual([]);
   });
 
   it('of the broker with its disk: a payment that was begun is finished', async () => {
@@ -360,7 +416,311 @@ describe('jobs that cannot be stored as they came', () => {
   });
 });
 
+describe('what the provider answers', () => {
+  const REFUSED = { behaviour: 'answer', status: 422 };
+
+  it.each([401, 403, 407, 451])(
+    '%d says that it does not let us in: jobs are left on their queues, readiness says so, and none is parked',
+    async (status) => {
+      await provider.tell({ behaviour: 'answer', status });
+      const some = Array.from({ length: 10 }, () => authorising());
+      await publish(...some);
+      await until('the worker pauses', () => payments().jobServer.pausedReason !== undefined);
+      const ready = await app.inject('/health/ready');
+      expect([ready.statusCode, ready.json().checks.provider.status]).toEqual([200, 'degraded']);
+      expect(ready.json().checks.provider.reason).toContain(`The provider answered ${status}`);
+      await provider.tell({ behaviour: 'approve' });
+      for (const job of some) await untilTold(job);
+      expect((await Promise.all(some.map(parkedOf))).flat()).toEqual([]);
+    },
+  );
+
+  it.each([404, 409, 421, 423, 425, 429, 503])(
+    '%d says nothing about the charge: it is asked again',
+    async (status) => {
+      // As often as a job is tried in all its attempts, with their retries where there are some.
+      await provider.tell({
+        behaviour: 'answer',
+        status,
+        times: status === 404 || status === 421 ? 9 : 3,
+        ...(status === 503 && { retryAfter: '1' }),
+      });
+      const job = authorising();
+      await publish(job);
+      await until('it is told', () => isTold(job), 60_000);
+      expect(await provider.entriesOf(job.data.orderId)).toHaveLength(1);
+      expect(await parkedOf(job)).toEqual([]);
+    },
+  );
+
+  it('409 while it is still deciding is asked again under the same key until it has decided', async () => {
+    await provider.tell({ behaviour: 'slow', delayMs: 3_500, only: 'POST', times: 1 });
+    const job = authorising();
+    await publish(job);
+    await until('it is told', () => isTold(job), 30_000);
+    expect(await provider.entriesOf(job.data.orderId)).toHaveLength(1);
+    expect(told.about(job.data.orderId)).toMatchObject([{ pattern: ORDER_COMMANDS.recordPayment }]);
+    expect(await parkedOf(job)).toEqual([]);
+  });
+
+  it('429 holds up the order that it is about, for as long as it says, and no other', async () => {
+    const job = authorising();
+    await provider.tell({ behaviour: 'answer', status: 429, retryAfter: '2', reference: jobOf(job).key, times: 1 });
+    await publish(job);
+    await until('it was asked for', async () => {
+      const { rows } = await database.query('select wait_until from payments where key = $1', [jobOf(job).key]);
+      return rows[0]?.wait_until != null;
+    });
+    const others = Array.from({ length: 10 }, () => authorising());
+    await publish(job, ...others);
+    for (const other of others) await untilTold(other);
+    expect(payments().provider.awayReason).toBeUndefined();
+    await untilTold(job);
+    const { rows } = await database.query(`select told_at >= wait_until as waited from payments where key = $1`, [
+      jobOf(job).key,
+    ]);
+    expect(rows).toEqual([{ waited: true }]);
+  });
+
+  it('422 parks a charge only when it is not there by reference either', async () => {
+    const [refused, charged] = [authorising(), authorising()] as const;
+    await provider.charge(jobOf(charged).key, common.amount);
+    await provider.tell({ ...REFUSED, only: 'POST' });
+    await publish(refused, charged);
+    await untilTold(charged);
+    await until('it is parked', async () => (await parkedOf(refused)).length === 1);
+    expect((await parkedOf(refused))[0]?.reason).toBe('The provider answered 422 {"error":"as_told"}');
+    expect(told.about(charged.data.orderId)).toMatchObject([{ pattern: ORDER_COMMANDS.recordPayment }]);
+  });
+
+  it('422 with a page that is no JSON is no verdict', async () => {
+    await provider.tell({ behaviour: 'page', status: 422, times: 3 });
+    const job = authorising();
+    await publish(job);
+    await untilTold(job);
+    expect(await parkedOf(job)).toEqual([]);
+  });
+
+  it('with another amount than was asked parks that job with both values, and other payments flow', async () => {
+    const job = authorising();
+    await provider.tell({ behaviour: 'contradict', reference: jobOf(job).key });
+    const others = Array.from({ length: 5 }, () => authorising());
+    await publish(job, ...others);
+    for (const other of others) await untilTold(other);
+    await until('it is parked', async () => (await parkedOf(job)).length === 1);
+    expect((await parkedOf(job))[0]?.reason).toBe(
+      `CONTRADICTION: the provider says approved 1 JPY for ${jobOf(job).key}, asked was 2990 EUR for ${jobOf(job).key}`,
+    );
+    expect(payments().provider.awayReason).toBeUndefined();
+    expect(told.about(job.data.orderId)).toEqual([]);
+  });
+
+  it('when asked by reference is checked like an answer', async () => {
+    const job = authorising();
+    const { key } = jobOf(job);
+    await provider.charge(key, 1);
+    await database.query(`insert into payments (key, kind, data) values ($1, $2, $3)`, [
+      key,
+      job.kind,
+      JSON.stringify(job.data),
+    ]);
+    await publish(job);
+    await until('it is parked', async () => (await parkedOf(job)).length > 0);
+    expect((await parkedOf(job))[0]?.reason).toContain(`says approved 1 EUR for ${key}`);
+    expect(told.about(job.data.orderId)).toEqual([]);
+  });
+
+  it.each([
+    ['is cut at an emoji', `${'x'.repeat(499)}😀`, 'x'.repeat(499)],
+    ['holds NUL and half a pair', 'no\u0000 \ud83d!', 'no\uFFFD \uFFFD!'],
+    ['is empty', '', 'declined'],
+  ])('as a reason that %s reaches orders as text that it can store', async (_name, reason, stored) => {
+    await provider.tell({ behaviour: 'decline', reason });
+    const job = authorising();
+    await publish(job);
+    await untilTold(job);
+    expect(told.about(job.data.orderId)).toMatchObject([{ body: { reason: stored } }]);
+  });
+
+  it('404 for a reference that it does not know is no outage', async () => {
+    await provider.tell({ behaviour: 'drop', only: 'POST', times: 3 });
+    const job = authorising();
+    await publish(job);
+    await until('it has failed', async () => (await publisher.waiting()) > 0);
+    await provider.tell({ behaviour: 'approve', unknown: '404' });
+    await untilTold(job);
+    expect(await provider.entriesOf(job.data.orderId)).toHaveLength(1);
+  });
+
+  it('with a redirect sends neither key nor body elsewhere, and is not believed', async () => {
+    const asked: string[] = [];
+    const elsewhere = createServer((request, response) => {
+      asked.push(`${request.method} ${request.url}`);
+      response.writeHead(201, { 'content-type': 'application/json' }).end('{}');
+    });
+    await new Promise<void>((listening) => elsewhere.listen(0, '127.0.0.1', listening));
+    const { port } = elsewhere.address() as AddressInfo;
+    try {
+      const location = `http://127.0.0.1:${port}/`;
+      await provider.tell({ behaviour: 'redirect', location });
+      const job = authorising();
+      await publish(job);
+      await until('the provider is left alone', () => payments().provider.awayReason !== undefined);
+      expect(payments().provider.awayReason).toContain(`307 (to ${location}, which is not followed)`);
+      await provider.tell({ behaviour: 'approve' });
+      await untilTold(job);
+      expect(asked).toEqual([]);
+    } finally {
+      elsewhere.close();
+    }
+  });
+
+  it('without an end is read up to a bound, and is no answer', async () => {
+    await provider.tell({ behaviour: 'endless' });
+    const job = authorising();
+    const before = process.memoryUsage().rss;
+    await publish(job);
+    await until('the provider is left alone', () => payments().provider.awayReason !== undefined);
+    expect(payments().provider.awayReason).toContain('larger than 65536 bytes');
+    expect(process.memoryUsage().rss - before).toBeLessThan(100_000_000);
+    await provider.tell({ behaviour: 'approve' });
+    await untilTold(job);
+    expect(await provider.entriesOf(job.data.orderId)).toHaveLength(1);
+  });
+});
+
+describe('money that is not wanted', () => {
+  it('is not charged for an order that orders does not know: its job is parked, and runs when somebody redrives it', async () => {
+    const job = authorising();
+    told.notWanted.set(job.data.orderId, 'unknown');
+    await publish(job);
+    await until('it is parked', async () => (await parkedOf(job)).length === 1);
+    expect(await provider.entriesOf(job.data.orderId)).toEqual([]);
+    // In the incident it was lost; now it is there again.
+    told.notWanted.delete(job.data.orderId);
+    const [parked] = await parkedOf(job);
+    await payments().parked.redrive({ ids: [parked?.id ?? ''], by: 'test' });
+    await untilTold(job);
+    expect(await provider.entriesOf(job.data.orderId)).toHaveLength(1);
+  });
+
+  it('is not charged by a redrive when its order has expired meanwhile', async () => {
+    const job = authorising();
+    await provider.tell({ behaviour: 'answer', status: 422 });
+    await publish(job);
+    await until('it is parked', async () => (await parkedOf(job)).length === 1);
+    await provider.tell({ behaviour: 'approve' });
+    told.notWanted.set(job.data.orderId, 'no');
+    // It was asked for lately, as far as anybody knows; not so here.
+    await database.query(`update payments set asked_at = now() - interval '1 hour' where key = $1`, [jobOf(job).key]);
+    const [parked] = await parkedOf(job);
+    await payments().parked.redrive({ ids: [parked?.id ?? ''], by: 'test' });
+    await untilTold(job);
+    expect(await provider.entriesOf(job.data.orderId)).toEqual([]);
+    expect(told.about(job.data.orderId)).toEqual([]);
+  });
+
+  it('is looked for by reference when it may be charged already, and orders is told', async () => {
+    const job = authorising();
+    await provider.tell({ behaviour: 'slow', delayMs: 3_000, only: 'POST', times: 1 });
+    await publish(job);
+    await until('it was asked for', async () => {
+      const { rowCount } = await database.query('select 1 from payments where key = $1', [jobOf(job).key]);
+      return rowCount === 1;
+    });
+    // Cancelled before the provider has decided: what it decides then is not forgotten.
+    told.notWanted.set(job.data.orderId, 'no');
+    await untilTold(job);
+    expect(told.about(job.data.orderId)).toMatchObject([{ pattern: ORDER_COMMANDS.recordPayment }]);
+  });
+
+  it('of an order that costs nothing is recorded without asking the provider', async () => {
+    const job = authorising({ amount: 0 });
+    await publish(job);
+    await untilTold(job);
+    expect(await provider.entriesOf(job.data.orderId)).toEqual([]);
+    expect(told.about(job.data.orderId)).toMatchObject([{ body: { amount: 0, paymentId: 'nothing-to-pay' } }]);
+  });
+});
+
+describe('a refund that the provider refuses', () => {
+  it('is reported to orders with the reason, and its job ends', async () => {
+    const orderId = uuidv7();
+    const charge = await provider.charge(`${orderId}:authorise`, common.amount);
+    await provider.tell({ behaviour: 'decline', only: 'POST', reason: 'account closed' });
+    const refund = refunding(orderId, charge);
+    await publish(refund);
+    await untilTold(refund);
+    expect(told.about(orderId)).toMatchObject([
+      {
+        pattern: ORDER_COMMANDS.recordRefundDecline,
+        body: { refundId: 1, amount: 2_990, currency: 'EUR', reason: 'account closed' },
+      },
+    ]);
+    expect(await parkedOf(refund)).toEqual([]);
+  });
+});
+
 describe('a job that cannot succeed', () => {
+  it('is parked with its mark or not at all, though its table is locked for long', async () => {
+    const job = authorising();
+    const locking = await database.connect();
+    await locking.query('begin; lock table parked in access exclusive mode');
+    try {
+      await provider.tell({ behaviour: 'answer', status: 422 });
+      await publish(job);
+      await until('parking has begun', async () => {
+        const { rows } = await locking.query(
+          `select count(*)::integer as n from pg_locks where not granted and relation = 'parked'::regclass`,
+        );
+        return rows[0].n > 0;
+      });
+      // Past the lock time-out of the worker.
+      await pause(5_000);
+    } finally {
+      await locking.query('rollback');
+      locking.release();
+    }
+    await until('it is parked', async () => (await parkedOf(job)).length === 1, 30_000);
+  });
+
+  it('though marked as parked without a row is found by the sweep', async () => {
+    const [marked, formerly] = [authorising(), authorising()] as const;
+    const begun = (job: PaymentJob, mark: string, value: unknown) =>
+      database.query(
+        `insert into payments (key, kind, data, begun_at, ${mark}) values ($1, $2, $3, now() - interval '1 hour', $4)`,
+        [jobOf(job).key, job.kind, JSON.stringify(job.data), value],
+      );
+    await begun(marked, 'parked_id', 1_000_000_000);
+    await begun(formerly, 'parked', true);
+    await untilTold(marked);
+    // A mark of a former version is looked at when the worker starts, and when its job comes.
+    await payments().records.adoptMarks();
+    await untilTold(formerly);
+  });
+
+  it('is run by a redrive though its first attempt fails, and though the redrive was killed before it was published', async () => {
+    const job = authorising();
+    await provider.tell({ behaviour: 'answer', status: 422 });
+    await publish(job);
+    await until('it is parked', async () => (await parkedOf(job)).length === 1);
+    await provider.tell({ behaviour: 'drop', times: 4 });
+    const [parked] = await parkedOf(job);
+    await payments().parked.redrive({ ids: [parked?.id ?? ''], by: 'test' });
+    await untilTold(job);
+    expect(await provider.entriesOf(job.data.orderId)).toHaveLength(1);
+
+    const killed = authorising();
+    await provider.tell({ behaviour: 'answer', status: 422 });
+    await publish(killed);
+    await until('it is parked', async () => (await parkedOf(killed)).length === 1);
+    await provider.tell({ behaviour: 'approve' });
+    // All that a redrive has done before it publishes; the rest falls to the sweep.
+    await payments().records.unpark(killed);
+    await untilTold(killed);
+    expect(await parkedOf(killed)).toHaveLength(1);
+  });
+
   it('is parked with its reason, stays so though it is published again, and runs when somebody redrives it', async () => {
     const orderId = uuidv7();
     const paid = authorising({ orderId });

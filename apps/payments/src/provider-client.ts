@@ -1,55 +1,37 @@
-import { identifier } from '@tandem/contracts/text';
-import {
-  BrokenCircuitError,
-  CircuitState,
-  circuitBreaker,
-  ConsecutiveBreaker,
-  ExponentialBackoff,
-  handleType,
-  retry,
-  wrap,
-} from 'cockatiel';
+import * as http from 'node:http';
+import * as https from 'node:https';
+import { identifier, storableText } from '@tandem/contracts/text';
+import { ExponentialBackoff, handleWhen, retry } from 'cockatiel';
 import { z } from 'zod';
+import { Breaker } from './breaker.ts';
+import { ProviderError } from './provider-error.ts';
 
 /** What the provider says for ever about one key. */
 export type Outcome = { status: 'approved'; id: string } | { status: 'declined'; reason: string };
 
-/** The provider cannot be reached, does not answer in time, or says that it is broken: ask again later. */
-export class ProviderAwayError extends Error {
-  override readonly name = 'ProviderAwayError';
-}
-
-/** The provider has failed several times in a row and was not asked. */
-export class ProviderRestsError extends Error {
-  override readonly name = 'ProviderRestsError';
-}
-
-/** The provider does not do what it was asked for, and will not. */
-export class ProviderRefusedError extends Error {
-  override readonly name = 'ProviderRefusedError';
-}
-
 export interface ProviderClientOptions {
   url: string;
   timeoutMs: number;
-  /** How long the provider is left alone before it is asked whether it is back. */
+  /** How long the provider is left alone before it is tried again. */
   restMs: number;
-  /** The provider has failed several times in a row, and is left alone. */
-  onAway: () => void;
-  /** It answers again. */
+  /** Charges fail as a whole, and are left alone until `tryOne` shows that they succeed again. */
+  onAway: (reason: string) => void;
   onBack: () => void;
+  /** Runs one job that waits; false when there is none. */
+  tryOne: () => Promise<boolean>;
 }
 
-export interface Charge {
+interface Money {
   amount: number;
   currency: string;
+}
+
+export interface Charge extends Money {
   method: string;
 }
 
-export interface Refund {
+export interface Refund extends Money {
   charge: string;
-  amount: number;
-  currency: string;
 }
 
 const Answer = z.object({
@@ -57,142 +39,226 @@ const Answer = z.object({
   reference: z.string(),
   amount: z.int(),
   currency: z.string(),
+  charge: z.string().optional(),
   status: z.enum(['approved', 'declined']),
   reason: z.string().optional(),
 });
+type Answer = z.infer<typeof Answer>;
 const Found = z.object({ data: z.array(Answer).max(1) });
 
 /** An outage of a moment is over after these, and costs the job no attempt. */
 const RETRIES = 2;
-/** So many calls in a row without an answer, and the provider is taken for away. */
-const FAILURES_MAX = 5;
+const BACKOFF_MS_MAX = 500;
+const BODY_BYTES_MAX = 65_536;
 const REASON_LENGTH_MAX = 500;
+/** How much of the provider's words goes into an error. */
+const QUOTED_LENGTH_MAX = 200;
+const RETRY_AFTER_MS = 1_000;
+const RETRY_AFTER_MS_MAX = 3_600_000;
 
-/**
- * Talks to the payment provider over HTTP: each request has a time-out, an outage is tried again twice, and after several
- * of them in a row nothing is asked but, now and then, whether it is back.
- */
+const CHARGES = '/v1/charges';
+const REFUNDS = '/v1/refunds';
+
+/** Talks to the payment provider over HTTP. Every method throws `ProviderError`. */
 export class ProviderClient {
   readonly #options: ProviderClientOptions;
-  readonly #breaker;
-  readonly #policy;
-  #probe: NodeJS.Timeout | undefined;
+  readonly #breakers: Record<string, Breaker>;
+  readonly #retry = retry(
+    handleWhen((error) => error instanceof ProviderError && error.kind === 'away'),
+    { maxAttempts: RETRIES, backoff: new ExponentialBackoff({ initialDelay: 50, maxDelay: BACKOFF_MS_MAX }) },
+  );
+  #trial: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(options: ProviderClientOptions) {
     this.#options = options;
-    const outage = handleType(ProviderAwayError);
-    this.#breaker = circuitBreaker(outage, {
-      halfOpenAfter: options.restMs,
-      breaker: new ConsecutiveBreaker(FAILURES_MAX),
-    });
-    const backoff = new ExponentialBackoff({ initialDelay: 50, maxDelay: 500 });
-    this.#policy = wrap(retry(outage, { maxAttempts: RETRIES, backoff }), this.#breaker);
-    this.#breaker.onBreak(() => {
-      options.onAway();
-      this.#probeLater();
-    });
-    this.#breaker.onReset(() => options.onBack());
+    const { restMs, onBack } = options;
+    const failures = { inARow: 0 };
+    const quiet = { restMs, failures, onOpen: () => undefined, onClose: () => undefined };
+    const onOpen = (reason: string) => {
+      options.onAway(reason);
+      this.#tryLater();
+    };
+    this.#breakers = {
+      [`POST ${CHARGES}`]: new Breaker({ restMs, failures, onOpen, onClose: onBack }),
+      [`POST ${REFUNDS}`]: new Breaker(quiet),
+      [`GET ${CHARGES}`]: new Breaker(quiet),
+      [`GET ${REFUNDS}`]: new Breaker(quiet),
+    };
   }
 
-  /** Why the provider is not asked, in words for a health check. */
+  /** What is not asked of the provider, and why, in words for a health check. */
   get awayReason(): string | undefined {
-    return this.#breaker.state === CircuitState.Closed ? undefined : 'the payment provider does not answer';
+    const open = Object.entries(this.#breakers).filter(([, { reason }]) => reason !== undefined);
+    return open.length === 0 ? undefined : open.map(([operation, { reason }]) => `${operation}: ${reason}`).join('; ');
   }
 
-  /** @throws ProviderAwayError, ProviderRestsError, ProviderRefusedError. The same key gets the same outcome. */
-  charge(key: string, charge: Charge): Promise<Outcome> {
-    return this.#ask('POST', '/v1/charges', key, charge);
+  /** The longest that one charge or refund may take with its retries. */
+  get askMsMax(): number {
+    return (RETRIES + 1) * (this.#options.timeoutMs + BACKOFF_MS_MAX);
   }
 
-  /** @throws ProviderAwayError, ProviderRestsError, ProviderRefusedError. The same key gets the same outcome. */
-  refund(key: string, refund: Refund): Promise<Outcome> {
-    return this.#ask('POST', '/v1/refunds', key, refund);
+  /**
+   * The same key gets the same outcome.
+   *
+   * @param isRepeatable whether the provider is sure to know the key for as long as retries may take.
+   */
+  charge(key: string, charge: Charge, isRepeatable: boolean): Promise<Outcome> {
+    return this.#ask(CHARGES, key, charge, isRepeatable);
+  }
+
+  /** As `charge`. */
+  refund(key: string, refund: Refund, isRepeatable: boolean): Promise<Outcome> {
+    return this.#ask(REFUNDS, key, refund, isRepeatable);
   }
 
   /** What the provider knows of a key, however old; undefined when it has never heard of it. */
-  async find(kind: 'charges' | 'refunds', key: string): Promise<Outcome | undefined> {
-    const { data } = await this.#guarded(async () => {
-      const response = await this.#fetch('GET', `/v1/${kind}?reference=${encodeURIComponent(key)}`);
-      return Found.parse(await response.json());
-    });
-    const [answer] = data;
-    return answer?.reference === key ? outcomeOf(answer) : undefined;
+  async find(key: string, asked: Charge | Refund): Promise<Outcome | undefined> {
+    const path = 'charge' in asked ? REFUNDS : CHARGES;
+    return this.#retry.execute(() =>
+      this.#call('GET', path, key, undefined, (status, body) => {
+        if (status === 404) return undefined;
+        const [answer] = Found.parse(body).data;
+        return answer === undefined ? undefined : outcomeOf(answer, key, asked);
+      }),
+    );
   }
 
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#probe);
+    clearTimeout(this.#trial);
   }
 
-  #ask(method: string, path: string, key: string, body: Charge | Refund): Promise<Outcome> {
-    return this.#guarded(async () => {
-      const response = await this.#fetch(method, path, key, body);
-      const answer = Answer.parse(await response.json());
-      // An answer that was sent twice may be read as that of the next request.
-      if (answer.reference !== key || answer.amount !== body.amount || answer.currency !== body.currency)
-        throw new Error(`The provider answered ${answer.reference} when it was asked for ${key}`);
-      return outcomeOf(answer);
+  #ask(path: string, key: string, asked: Charge | Refund, isRepeatable: boolean): Promise<Outcome> {
+    const ask = () =>
+      this.#call('POST', path, key, asked, (_status, body) => outcomeOf(Answer.parse(body), key, asked));
+    return isRepeatable ? this.#retry.execute(ask) : ask();
+  }
+
+  #call<T>(
+    method: 'GET' | 'POST',
+    path: string,
+    key: string,
+    body: object | undefined,
+    read: (status: number, body: unknown) => T,
+  ): Promise<T> {
+    const breaker = this.#breakers[`${method} ${path}`] as Breaker;
+    return breaker.run(key, async () => {
+      const query = method === 'GET' ? `?reference=${encodeURIComponent(key)}` : '';
+      const response = await this.#send(method, `${path}${query}`, key, body);
+      const status = response.statusCode ?? 0;
+      const answer = await bodyOf(response);
+      // A decline is an answer, and so is that a reference is not known.
+      if ((status >= 200 && status < 300) || (status === 402 && method === 'POST')) return read(status, answer.json);
+      if (status === 404 && method === 'GET') return read(status, undefined);
+      throw failureOf(status, response.headers, answer);
     });
   }
 
-  async #guarded<T>(ask: () => Promise<T>): Promise<T> {
-    try {
-      return await this.#policy.execute(() =>
-        ask().catch((error: unknown) => {
-          if (error instanceof ProviderRefusedError) throw error;
-          // Also an answer that cannot be read: what it says is not known.
-          throw new ProviderAwayError(error instanceof Error ? messageOf(error) : 'No answer', { cause: error });
-        }),
-      );
-    } catch (error) {
-      if (error instanceof BrokenCircuitError) throw new ProviderRestsError(this.awayReason ?? 'it rests');
-      throw error;
-    }
-  }
-
-  async #fetch(method: string, path: string, key?: string, body?: unknown): Promise<Response> {
-    const response = await fetch(`${this.#options.url}${path}`, {
-      method,
-      headers: {
-        'content-type': 'application/json',
-        ...(key === undefined ? {} : { 'idempotency-key': key }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(this.#options.timeoutMs),
+  /** Not with `fetch`, which hides a 407. Redirects are not followed: elsewhere nobody has promised us anything. */
+  #send(method: string, path: string, key: string, body: object | undefined): Promise<http.IncomingMessage> {
+    const { url, timeoutMs } = this.#options;
+    return new Promise((resolve, reject) => {
+      const headers = {
+        accept: 'application/json',
+        ...(body && { 'content-type': 'application/json', 'idempotency-key': key }),
+      };
+      const options = { method, headers, signal: AbortSignal.timeout(timeoutMs) };
+      const { request } = url.startsWith('https:') ? https : http;
+      request(`${url}${path}`, options, resolve)
+        .on('error', reject)
+        .end(body && JSON.stringify(body));
     });
-    // A decline is an answer.
-    if (response.ok || response.status === 402) return response;
-    const text = (await response.text()).slice(0, REASON_LENGTH_MAX);
-    const said = `The provider answered ${response.status} ${text}`;
-    // Too many requests and request time-outs are as good as no answer.
-    const isRefusal = response.status < 500 && response.status !== 429 && response.status !== 408;
-    throw isRefusal ? new ProviderRefusedError(said) : new Error(said);
   }
 
-  /** Not with a job: however long it stays away, no job is tried in vain. */
-  #probeLater(): void {
+  /** Tries with one real job, however long the provider stays away: nothing else shows that what failed succeeds again. */
+  #tryLater(): void {
     if (this.#closed) return;
-    clearTimeout(this.#probe);
-    this.#probe = setTimeout(() => {
-      const ask = () => this.#fetch('GET', '/v1/charges?reference=probe').then((response) => response.text());
-      this.#breaker
-        .execute(() =>
-          ask().catch((error: unknown) => {
-            throw new ProviderAwayError('No answer', { cause: error });
-          }),
-        )
-        .catch(() => this.#probeLater());
-    }, this.#options.restMs + 10).unref();
+    clearTimeout(this.#trial);
+    // Some of the rest may still be left when the timer fires.
+    this.#trial = setTimeout(() => void this.#try(), this.#options.restMs + 10).unref();
+  }
+
+  async #try(): Promise<void> {
+    const breaker = this.#breakers[`POST ${CHARGES}`] as Breaker;
+    const ran = await this.#options.tryOne().catch(() => true);
+    if (breaker.reason === undefined) return;
+    if (ran) this.#tryLater();
+    else breaker.presume();
   }
 }
 
-function outcomeOf({ id, status, reason }: z.infer<typeof Answer>): Outcome {
-  if (status === 'approved') return { status, id };
-  return { status, reason: reason?.slice(0, REASON_LENGTH_MAX) || 'declined' };
+interface Body {
+  text: string;
+  json: unknown;
 }
 
-/** `fetch` says only that it failed; its cause says why. */
-function messageOf({ message, cause }: Error): string {
-  return cause instanceof Error ? `${message}: ${cause.message}` : message;
+/** @throws Error when the body is too large; what is no JSON has no `json`. */
+async function bodyOf(response: http.IncomingMessage): Promise<Body> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > BODY_BYTES_MAX) throw new Error(`The provider's answer is larger than ${BODY_BYTES_MAX} bytes`);
+    chunks.push(chunk);
+  }
+  const text = Buffer.concat(chunks).toString();
+  if (!/^application\/([\w.-]+\+)?json\b/i.test(response.headers['content-type'] ?? ''))
+    return { text, json: undefined };
+  try {
+    return { text, json: JSON.parse(text) as unknown };
+  } catch {
+    return { text, json: undefined };
+  }
+}
+
+/** What a status other than success says. */
+function failureOf(status: number, headers: http.IncomingHttpHeaders, { text, json }: Body): ProviderError {
+  const { 'retry-after': retryAfter, location } = headers;
+  const target =
+    location === undefined ? '' : ` (to ${storableText(location, QUOTED_LENGTH_MAX)}, which is not followed)`;
+  const message = `The provider answered ${status}${target} ${storableText(text, QUOTED_LENGTH_MAX)}`.trim();
+  switch (status) {
+    case 401:
+    case 403:
+    case 407:
+    case 451:
+      return new ProviderError('denied', message);
+    case 409:
+    case 423:
+    case 425:
+      return new ProviderError('busy', message);
+    case 429:
+      return new ProviderError('throttled', message, { retryAfterMs: retryAfterMsOf(retryAfter) });
+    case 503:
+      if (retryAfter === undefined) return new ProviderError('away', message);
+      return new ProviderError('throttled', message, { retryAfterMs: retryAfterMsOf(retryAfter) });
+    case 400:
+    case 422:
+      // A page of some proxy says nothing about the request.
+      return new ProviderError(typeof json === 'object' && json !== null ? 'refused' : 'away', message);
+    default:
+      return new ProviderError('away', message);
+  }
+}
+
+/** Seconds or a date (RFC 9110, section 10.2.3), an hour at most. */
+function retryAfterMsOf(value: string | undefined): number {
+  if (value === undefined) return RETRY_AFTER_MS;
+  const waitMs = /^\d+$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - Date.now();
+  return Number.isNaN(waitMs) ? RETRY_AFTER_MS : Math.min(Math.max(waitMs, 0), RETRY_AFTER_MS_MAX);
+}
+
+/** @throws ProviderError of kind `contradicts`. */
+function outcomeOf(answer: Answer, key: string, asked: Charge | Refund): Outcome {
+  const { id, reference, amount, currency, charge, status, reason } = answer;
+  const isOfCharge = !('charge' in asked) || charge === undefined || charge === asked.charge;
+  if (reference !== key || amount !== asked.amount || currency !== asked.currency || !isOfCharge) {
+    const said = `${amount} ${currency} for ${reference}${charge === undefined ? '' : ` of ${charge}`}`;
+    const wanted = `${asked.amount} ${asked.currency} for ${key}${'charge' in asked ? ` of ${asked.charge}` : ''}`;
+    const message = `CONTRADICTION: the provider says ${status} ${storableText(said, QUOTED_LENGTH_MAX)}, asked was ${wanted}`;
+    throw new ProviderError('contradicts', message);
+  }
+  if (status === 'approved') return { status, id };
+  return { status, reason: storableText(reason ?? '', REASON_LENGTH_MAX) || 'declined' };
 }

@@ -38,7 +38,8 @@ export class ProviderProcess {
     return new ProviderProcess(child, `http://127.0.0.1:${port}`);
   }
 
-  async tell(behaviour: { behaviour: string; delayMs?: number; times?: number }): Promise<void> {
+  /** How it behaves from now on: `Behaviour` of the provider. */
+  async tell(behaviour: { behaviour: string; [setting: string]: string | number | undefined }): Promise<void> {
     const response = await fetch(`${this.url}/control`, { method: 'PUT', body: JSON.stringify(behaviour) });
     if (!response.ok) throw new Error(await response.text());
   }

@@ -18,7 +18,7 @@ const WAITING_MAX = 1_000;
 
 /**
  * Publishes the jobs of payments again that were begun and never finished: the broker may have lost its disk between the
- * provider's yes and the command to orders. What orders asked for and nobody began is for orders to ask again.
+ * provider's yes and the command to orders. So are jobs that somebody redrives, and those that are marked as parked without a row. What orders asked for and nobody began is for orders to ask again.
  */
 export class Unfinished {
   readonly #stop = new AbortController();
@@ -36,11 +36,19 @@ export class Unfinished {
   }
 
   async #run(): Promise<void> {
-    const { olderThanMs, onFailure } = this.options;
+    const { records, olderThanMs, onFailure } = this.options;
     const { signal } = this.#stop;
+    let isAdopted = false;
     while (!signal.aborted) {
       await pause(olderThanMs / 4, undefined, { signal, ref: false }).catch(() => undefined);
-      if (!signal.aborted) await this.#sweep().catch(onFailure);
+      if (signal.aborted) return;
+      try {
+        if (!isAdopted) await records.adoptMarks();
+        isAdopted = true;
+        await this.#sweep();
+      } catch (error) {
+        onFailure(error as Error);
+      }
     }
   }
 

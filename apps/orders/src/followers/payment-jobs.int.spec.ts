@@ -241,7 +241,8 @@ describe('an order that stays unsettled', () => {
 describe('a payment or refund that a worker is about to make', () => {
   it('is wanted only while the order waits for it, and all that are asked about at once cost one statement', async () => {
     const wanted = new WantedPayments(pool);
-    const [waiting, called, given, owed] = Array.from({ length: 4 }, () => uuidv7()) as [
+    const [waiting, called, given, owed, refused] = Array.from({ length: 5 }, () => uuidv7()) as [
+      string,
       string,
       string,
       string,
@@ -251,6 +252,10 @@ describe('a payment or refund that a worker is about to make', () => {
     await append(called, placed, cancelled);
     await append(owed, placed, paid, cancelled, refundRequested);
     await append(given, placed, paid, cancelled, refundRequested, refundRecorded);
+    await append(refused, placed, paid, cancelled, refundRequested, {
+      type: 'order.refund-declined.v1',
+      data: { refundId: 1, amount: 2_990, currency: 'EUR', reason: 'account closed' },
+    });
     const money = { amount: 2_990, currency: 'EUR' } as const;
     const refund = { refundId: 1, paymentId: 'p-1' };
     const statements = jest.spyOn(pool, 'query');
@@ -267,6 +272,7 @@ describe('a payment or refund that a worker is about to make', () => {
         { orderId: owed, ...money, refund: { ...refund, paymentId: 'p-2' } },
         { orderId: owed, ...money, refund: { ...refund, refundId: 2 } },
         { orderId: given, ...money, refund },
+        { orderId: refused, ...money, refund },
         { orderId: uuidv7(), ...money },
       ].map((query) => wanted.wanted(query)),
     );
@@ -274,7 +280,7 @@ describe('a payment or refund that a worker is about to make', () => {
     expect(replies.map((reply) => reply.wanted)).toEqual([
       ...['yes', 'other', 'other', 'unknown'],
       ...['no', 'no', 'yes', 'other', 'other', 'unknown'],
-      ...['no', 'unknown'],
+      ...['no', 'no', 'unknown'],
     ]);
   });
 });

@@ -147,7 +147,7 @@ export class JobServer extends Server implements CustomTransportStrategy {
 
   /**
    * Runs one job of those that wait although the server is paused, from each queue in turn, to see whether jobs succeed again.
-   * Resolves when it is settled, with false when no job waits.
+   * Resolves when it is settled, with false when no job waits, for its next attempt neither.
    *
    * @throws Error without a channel.
    */
@@ -165,7 +165,7 @@ export class JobServer extends Server implements CustomTransportStrategy {
       await work;
       return true;
     }
-    return false;
+    return ((await this.#publisher?.waiting()) ?? 0) > 0;
   }
 
   /** Stops taking, lets what runs finish (ten seconds at most), acks, disconnects. */
