@@ -205,10 +205,16 @@ describe('a command on an order that breaks its contract', () => {
     ['refund', 'an amount past the safe range', { amount: 2 ** 53 }, '/amount'],
     ['refund', 'an amount and lines', { amount: 5, lines: [{ id: 1, quantity: 1 }] }, '/lines'],
     ['refund', 'a line twice', { lines: [1, 1].map((id) => ({ id, quantity: 1 })) }, '/lines'],
+    ['refunds/1/close', 'no reason', {}, '/reason'],
     ['refund', 'an empty reason', { reason: '' }, '/reason'],
     ['refund', 'NUL', { reason: 'a\u0000' }, '/reason'],
   ])('%s: %s', async (action, _what, body, pointer) => {
     expectProblem(await post(`/v1/orders/${order.id}/${action}`, body), 400, 'invalid_request', { pointer });
+  });
+
+  it.each(['0', '-1', '1.5', '1e1', 'first', '99999999'])('refunds/%s/close: an id of no refund', async (refundId) => {
+    const answer = await post(`/v1/orders/${order.id}/refunds/${refundId}/close`, { reason: 'by hand' });
+    expectProblem(answer, 400, 'invalid_request', { parameter: 'refundId' });
   });
 
   it.each<[string, object]>([

@@ -120,6 +120,7 @@ function pathTo(operationId: string): ExampleRequest[] {
   const placeAndPay: ExampleRequest = { operationId: 'placeOrder', until: 'paid' };
   if (operationId === 'cancelOrder') return [{ operationId: 'placeOrder' }];
   if (operationId === 'confirmDelivery') return [placeAndPay, { operationId: 'shipOrder' }];
+  if (operationId === 'closeRefund') return [placeAndPay, { operationId: 'refundOrder' }];
   return ['shipOrder', 'refundOrder'].includes(operationId) ? [placeAndPay] : [];
 }
 
@@ -141,7 +142,7 @@ async function sendAll(described: Described, request: ExampleRequest, run: strin
 function send({ method, path }: Described, request: ExampleRequest, run: string, orderId?: string): Promise<Answer> {
   const { id = orderId, body, query, headers } = unique(request, run);
   if (path.includes('{') && id === undefined) throw new Error(`${path} needs an order`);
-  return call(method, path.replace(/\{\w+\}/, id ?? ''), {
+  return call(method, path.replace('{refundId}', '1').replace(/\{\w+\}/, id ?? ''), {
     ...(body === undefined ? {} : { json: body }),
     ...(query && { query }),
     ...(headers && { headers }),

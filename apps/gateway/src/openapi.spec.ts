@@ -82,6 +82,7 @@ describe('the OpenAPI document', () => {
       'POST /v1/orders/{id}/ship',
       'POST /v1/orders/{id}/deliver',
       'POST /v1/orders/{id}/refund',
+      'POST /v1/orders/{id}/refunds/{refundId}/close',
       'GET /v1/analytics/summary',
       'GET /v1/analytics/revenue',
       'GET /v1/analytics/funnel',

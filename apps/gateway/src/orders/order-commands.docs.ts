@@ -1,3 +1,5 @@
+import { applyDecorators } from '@nestjs/common';
+import { ApiParam } from '@nestjs/swagger';
 import { Order } from '@tandem/contracts/order';
 import { documented, EXAMPLE_ORDER_ID, problemExample, type Example, type ExampleRequest } from '../docs.ts';
 import { invalidRequest, refused, type ProblemCode } from '../problem.ts';
@@ -43,7 +45,7 @@ function documentedCommand(command: Command): MethodDecorator {
       'If-Match': { description: 'ETags of which the order must have one, or *; 412 otherwise', example: '"1"' },
       'If-None-Match': { description: 'ETags that the order must not have; * refuses whatever it has', example: '"9"' },
     },
-    bodyRequired: id === 'shipOrder',
+    bodyRequired: ['shipOrder', 'closeRefund'].includes(id),
     body,
     path: { example: EXAMPLE_ORDER_ID },
     success: { status: 200, description: 'The order as it is now', schema: Order, headers: commandHeaders, examples },
@@ -154,7 +156,7 @@ export const DocumentShipOrder = () =>
     summary: 'Ship an order, or a part of it',
     description:
       'A paid order is shipped in as many parts as it takes, each with what remains unless lines are named; with the last it ' +
-      'is `shipped`.',
+      'is `shipped`. What was refunded by its lines does not remain.',
     body: {
       whole: { summary: 'All that remains', value: ship },
       part: { summary: 'A part, by the ids of its lines', value: shipPart },
@@ -180,6 +182,14 @@ export const DocumentShipOrder = () =>
     refusals: {
       order_closed: { closed: closed(ship) },
       order_not_ready: { notPaid: notPaid(ship) },
+      nothing_to_ship: {
+        refunded: problemExample(
+          'An order that was refunded whole',
+          { before: [placeAndPay, { operationId: 'refundOrder', body: {} }], body: ship },
+          refused({ code: 'nothing_to_ship', status: 'paid', version: 3 }, EXAMPLE_ORDER_ID),
+        ),
+      },
+      too_many_events: {},
       line_unknown: {
         unknownLine: problemExample(
           'A line that the order does not have',
@@ -204,7 +214,7 @@ export const DocumentConfirmDelivery = () =>
   documentedCommand({
     id: 'confirmDelivery',
     summary: 'Confirm that an order was delivered',
-    description: 'Once it is shipped whole. An empty body counts as {}.',
+    description: 'Once it is shipped whole, or the rest of it was refunded. An empty body counts as {}.',
     body: { plain: { summary: 'Nothing needs to be said', value: {} } },
     before: [placeAndPay, shipWhole],
     accepted: {},
@@ -232,11 +242,16 @@ export const DocumentRefundOrder = () =>
     id: 'refundOrder',
     summary: 'Refund an order, or a part of it',
     description:
-      'What was paid goes back in as many parts as it takes: an amount, lines at their unit prices, or all that remains. The ' +
-      'answer holds the refund as asked for; `recordedAt` says when the money went. An empty body counts as {}.',
+      'What was paid goes back in as many parts as it takes: an amount, lines, or all that remains. A line carries its ' +
+      'share of shipping, tax and discounts: the total is split in proportion to the prices of the lines, in whole minor units ' +
+      'that add up to it (largest remainder; of equal ones the first line), and a line among its pieces in the same way. What is ' +
+      'refunded by its lines is not shipped any more, nor is anything once the order is refunded whole. The answer holds the ' +
+      'refund as asked for; `recordedAt` says when the money went. If the provider refuses it, `declined` says why, and its ' +
+      'amount and lines may be asked for again, also of a cancelled order; or the refund is closed by hand. `refundStatus` ' +
+      'counts what was given back. An empty body counts as {}.',
     body: {
       amount: { summary: 'An amount, in minor units', value: refund },
-      lines: { summary: 'Lines, at their unit prices', value: refundLines },
+      lines: { summary: 'Lines, with their share of the adjustments', value: refundLines },
       rest: { summary: 'All that remains', value: {} },
     },
     before: [placeAndPay],
@@ -270,6 +285,7 @@ export const DocumentRefundOrder = () =>
     refusals: {
       order_closed: { closed: closed({}) },
       order_not_ready: { notPaid: notPaid({}) },
+      too_many_events: {},
       refund_exceeded: {
         tooMuch: problemExample(
           'More than was paid',
@@ -300,3 +316,52 @@ export const DocumentRefundOrder = () =>
       },
     },
   });
+
+const close = { reason: 'Paid back by bank transfer' };
+const refundFirst = { operationId: 'refundOrder', body: refund };
+
+export const DocumentCloseRefund = () =>
+  applyDecorators(
+    documentedCommand({
+      id: 'closeRefund',
+      summary: 'Close a refund by hand',
+      description:
+        'For a refund that the payment provider declined, or does not decide: somebody has settled it in another way. It is not asked ' +
+        'for any more, and its amount stays asked back, so that it is not paid twice.',
+      body: { withReason: { summary: 'How it was settled', value: close } },
+      before: [placeAndPay, refundFirst],
+      accepted: close,
+      other: { reason: 'The customer keeps the goods' },
+      examples: {
+        closed: {
+          summary: 'A refund that the provider did not make',
+          request: { before: [placeAndPay, refundFirst], body: close },
+          value: {
+            ...paid,
+            version: 4,
+            refunds: [{ id: 1, ...refund, requestedAt, closed: { ...close, at: '2026-01-05T00:00:00.000Z' } }],
+          },
+        },
+      },
+      refusals: {
+        order_not_ready: { notPaid: notPaid(close) },
+        refund_unknown: {
+          unknownRefund: problemExample(
+            'A refund that the order did not ask for',
+            { before: [placeAndPay], body: close },
+            refused({ code: 'refund_unknown', status: 'paid', version: 2, refundId: 1 }, EXAMPLE_ORDER_ID),
+          ),
+        },
+        refund_settled: {
+          closedTwice: problemExample(
+            'A refund that was closed before',
+            { before: [placeAndPay, refundFirst, { operationId: 'closeRefund', body: close }], body: close },
+            refused({ code: 'refund_settled', status: 'paid', version: 4, refundId: 1 }, EXAMPLE_ORDER_ID),
+          ),
+        },
+        refund_exceeded: {},
+        line_exceeded: {},
+      },
+    }),
+    ApiParam({ name: 'refundId', description: 'The `id` that the refund has in the order', example: 1 }),
+  );

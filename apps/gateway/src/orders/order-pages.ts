@@ -1,4 +1,5 @@
 import { Order } from '@tandem/contracts/order';
+import { RefundId } from '@tandem/contracts/order-commands';
 import { OrderFilter, PAGE_LIMIT_MAX, RecordedEvent } from '@tandem/contracts/order-queries';
 import { z } from 'zod';
 import { decimal, instant } from '../query-text.ts';
@@ -36,6 +37,9 @@ export const VersionText = z
   .regex(/^[1-9]\d{0,9}$/)
   .transform(Number)
   .pipe(z.int().max(2 ** 31 - 1));
+
+/** The id of a refund, as it stands in a path. */
+export const RefundIdText = decimal(RefundId);
 
 /** The parameters of `GET /v1/orders/{id}/events`. */
 export const EventsParameters = z.strictObject(page);

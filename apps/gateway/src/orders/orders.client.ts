@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type {
   CancelOrderMessage,
+  CloseRefundMessage,
   CommandReply,
   ConfirmDeliveryMessage,
   PlaceOrderSent,
@@ -51,6 +52,10 @@ export class OrdersClient {
 
   refund(message: RefundOrderMessage, sending: Sending): Promise<CommandReply> {
     return command(this.commands, ORDER_COMMANDS.refund, message, sending);
+  }
+
+  closeRefund(message: CloseRefundMessage, sending: Sending): Promise<CommandReply> {
+    return command(this.commands, ORDER_COMMANDS.closeRefund, message, sending);
   }
 
   get(query: GetOrder, traceparent: string): Promise<GetOrderReply> {

@@ -3,6 +3,7 @@ import { RouteConfig } from '@nestjs/platform-fastify';
 import { OrderId, type Order } from '@tandem/contracts/order';
 import {
   CancelOrder,
+  CloseRefund,
   ConfirmDelivery,
   PlaceOrder,
   RefundOrder,
@@ -19,9 +20,17 @@ import { IntakeState } from '../operator/intake.ts';
 import { readCursor, writeCursor } from './cursor.ts';
 import { conditionsOf, readingOf } from './etag.ts';
 import { prepare } from './prepare.ts';
-import { EventsParameters, OrdersParameters, VersionText, type EventPage, type OrderPage } from './order-pages.ts';
+import {
+  EventsParameters,
+  OrdersParameters,
+  RefundIdText,
+  VersionText,
+  type EventPage,
+  type OrderPage,
+} from './order-pages.ts';
 import {
   DocumentCancelOrder,
+  DocumentCloseRefund,
   DocumentConfirmDelivery,
   DocumentRefundOrder,
   DocumentShipOrder,
@@ -164,6 +173,25 @@ export class OrdersController {
     const conditions = conditionsOf(request.headers);
     const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.refund, orderId);
     return orderOf(await this.orders.refund({ commandId, orderId, ...conditions, body }, sending), reply, orderId);
+  }
+
+  @Post(':id/refunds/:refundId/close')
+  @HttpCode(200)
+  @DocumentCloseRefund()
+  async closeRefund(
+    @Param('id', { schema: OrderId }) orderId: string,
+    @Param('refundId', { schema: RefundIdText }) refundId: number,
+    @Body({ schema: CloseRefund }) body: CloseRefund,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Order> {
+    const ifVersion = ifMatchOf(request.headers['if-match']);
+    const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.closeRefund, orderId);
+    return orderOf(
+      await this.orders.closeRefund({ commandId, orderId, ifVersion, refundId, body }, sending),
+      reply,
+      orderId,
+    );
   }
 }
 

@@ -26,7 +26,7 @@ export const DocumentPlaceOrder = () =>
     summary: 'Place an order',
     description:
       'Answered when the order is committed. Amounts are integers in minor units (cents, for EUR). Adjustments come from ' +
-      'the caller; a discount is negative. A repeat with the same key has the header Idempotency-Replayed.',
+      'the caller; a discount is negative. An order that costs nothing is paid at once. A repeat with the same key has the header Idempotency-Replayed.',
     headers: keyHeader,
     body: {
       smallest: { summary: 'What an order needs', value: smallest },
@@ -65,6 +65,13 @@ export const DocumentPlaceOrder = () =>
           'Lines and adjustments add up to something else',
           { body: { ...smallest, expectedTotal: 2400 } },
           refused({ code: 'total_mismatch', total: 2500 }),
+        ),
+      },
+      total_too_large: {
+        tooLarge: problemExample(
+          'An order that costs more than one order may',
+          { body: { ...smallest, lines: [{ sku: 'A-1', quantity: 1, unitPrice: 1_000_000_000_001 }] } },
+          refused({ code: 'total_too_large', total: 1_000_000_000_001, totalMax: 1_000_000_000_000 }),
         ),
       },
       reference_taken: {
