@@ -47,6 +47,8 @@ export function recount(
     });
   const asked = Map.groupBy(of('order.refund-requested.v1'), ({ event }) => event.data.currency);
   const given = Map.groupBy(of('order.refund-recorded.v1'), ({ event }) => event.data.currency);
+  const refused = Map.groupBy(of('order.refund-declined.v1'), ({ event }) => event.data.currency);
+  const closed = Map.groupBy(of('order.refund-closed.v1'), ({ event }) => event.data.currency);
   const amount = (rows: { event: { data: { amount: number } } }[] = []) =>
     rows.reduce((total, { event }) => total + event.data.amount, 0);
   return {
@@ -55,13 +57,19 @@ export function recount(
       const averageOrder = placed === 0 ? 0 : Math.floor(sums.placedAmount / placed);
       return { currency: name as Currency, averageOrder, ...sums };
     }),
-    refunds: [...new Set([...asked.keys(), ...given.keys()])].sort().map((currency) => ({
-      currency,
-      requested: asked.get(currency)?.length ?? 0,
-      requestedAmount: amount(asked.get(currency)),
-      recorded: given.get(currency)?.length ?? 0,
-      recordedAmount: amount(given.get(currency)),
-    })),
+    refunds: [...new Set([asked, given, refused, closed].flatMap((each) => [...each.keys()]))]
+      .sort()
+      .map((currency) => ({
+        currency,
+        requested: asked.get(currency)?.length ?? 0,
+        requestedAmount: amount(asked.get(currency)),
+        recorded: given.get(currency)?.length ?? 0,
+        recordedAmount: amount(given.get(currency)),
+        declined: refused.get(currency)?.length ?? 0,
+        declinedAmount: amount(refused.get(currency)),
+        closed: closed.get(currency)?.length ?? 0,
+        closedAmount: amount(closed.get(currency)),
+      })),
     minutes: buckets((time) => `${time.slice(0, 16)}:00.000Z`),
     hours: buckets((time) => `${time.slice(0, 13)}:00:00.000Z`),
     days: buckets((time) => `${time.slice(0, 10)}T00:00:00.000Z`),

@@ -44,6 +44,12 @@ export const RefundSums = z
     requestedAmount: Amount,
     recorded: Count,
     recordedAmount: Amount,
+    declined: Count.meta({
+      description: 'Refused by the payment provider; what is asked for again counts as requested again',
+    }),
+    declinedAmount: Amount,
+    closed: Count.meta({ description: 'Settled by hand, declined before or not' }),
+    closedAmount: Amount,
   })
   .meta({ id: 'RefundSums' });
 

@@ -1,15 +1,32 @@
 import { describe, expect, it } from '@jest/globals';
-import { paid, refunded, refundRequested } from '../histories.testing.ts';
+import { paid, refundClosed, refundDeclined, refunded, refundRequested } from '../histories.testing.ts';
 import { at } from './counted-events.testing.ts';
 import { fold } from './refunds.ts';
 
 const TIME = '2026-01-01T00:00:00.000Z';
 
 describe('refunds', () => {
-  it('are counted when they are asked for and once more when they are made, each with its own amount', () => {
-    const events = [refundRequested('EUR', 300), refundRequested('EUR', 50), refunded('EUR', 300)];
+  it('are counted when they are asked for and once more when they are made, declined or closed, each with its own amount', () => {
+    const asked = [refundRequested('EUR', 300), refundRequested('EUR', 50, 2), refundRequested('EUR', 7, 3)];
+    const events = [
+      ...asked,
+      refunded('EUR', 300),
+      refundDeclined('EUR', 50),
+      refundDeclined('EUR', 7),
+      refundClosed('EUR', 7),
+    ];
     expect(fold(events.map((event) => at(TIME, event)))).toEqual(
-      new Map([['EUR', { requested: 2, requestedAmount: 350n, recorded: 1, recordedAmount: 300n }]]),
+      new Map([
+        [
+          'EUR',
+          {
+            requested: { refunds: 3, amount: 357n },
+            recorded: { refunds: 1, amount: 300n },
+            declined: { refunds: 2, amount: 57n },
+            closed: { refunds: 1, amount: 7n },
+          },
+        ],
+      ]),
     );
   });
 
@@ -21,6 +38,6 @@ describe('refunds', () => {
   it('are exact beyond what a number can hold', () => {
     const most = Number.MAX_SAFE_INTEGER;
     const sums = fold([at(TIME, refunded('EUR', most)), at(TIME, refunded('EUR', most))]).get('EUR');
-    expect(sums?.recordedAmount).toBe(2n * BigInt(most));
+    expect(sums?.recorded.amount).toBe(2n * BigInt(most));
   });
 });

@@ -5,14 +5,14 @@ import type { CountedEvent } from '../consumer/read-record.ts';
 import { toSafeInteger } from '../queries/too-large.ts';
 import { readSums, type Projection } from './projection.ts';
 
-interface Sums {
-  requested: number;
-  requestedAmount: bigint;
-  recorded: number;
-  recordedAmount: bigint;
-}
+const WHAT_BECAME = ['requested', 'recorded', 'declined', 'closed'] as const;
+type WhatBecame = (typeof WHAT_BECAME)[number];
+type Sums = Record<WhatBecame, { refunds: number; amount: bigint }>;
 
-/** What was asked to be given back, and what was, of each currency since the beginning. */
+/**
+ * What was asked to be given back and what became of it, of each currency since the beginning. A refund that was declined may be
+ * asked for again, as another one, and may be closed: it counts as each.
+ */
 export const refunds: Projection = {
   name: 'refunds',
   version: 1,
@@ -24,20 +24,26 @@ export const refunds: Projection = {
     const sums = [...currencies.values()];
     await client.query({
       name: 'write-refunds',
-      text: `insert into refunds as r (partition, currency, requested, requested_amount, recorded, recorded_amount)
-             select $1, * from unnest($2::text[], $3::bigint[], $4::numeric[], $5::bigint[], $6::numeric[])
+      text: `insert into refunds as r (partition, currency, requested, requested_amount, recorded, recorded_amount,
+                                       declined, declined_amount, closed, closed_amount)
+             select $1, * from unnest($2::text[], $3::bigint[], $4::numeric[], $5::bigint[], $6::numeric[],
+                                      $7::bigint[], $8::numeric[], $9::bigint[], $10::numeric[])
              on conflict (partition, currency) do update set
                requested = r.requested + excluded.requested,
                requested_amount = r.requested_amount + excluded.requested_amount,
                recorded = r.recorded + excluded.recorded,
-               recorded_amount = r.recorded_amount + excluded.recorded_amount`,
+               recorded_amount = r.recorded_amount + excluded.recorded_amount,
+               declined = r.declined + excluded.declined,
+               declined_amount = r.declined_amount + excluded.declined_amount,
+               closed = r.closed + excluded.closed,
+               closed_amount = r.closed_amount + excluded.closed_amount`,
       values: [
         partition,
         [...currencies.keys()],
-        sums.map(({ requested }) => requested),
-        sums.map(({ requestedAmount }) => requestedAmount),
-        sums.map(({ recorded }) => recorded),
-        sums.map(({ recordedAmount }) => recordedAmount),
+        ...WHAT_BECAME.flatMap((what) => [
+          sums.map((each) => each[what].refunds),
+          sums.map((each) => each[what].amount),
+        ]),
       ],
     });
   },
@@ -46,7 +52,8 @@ export const refunds: Projection = {
     const sums = await readSums(client, {
       name: 'refunds-totals',
       text: `select sum(requested) as requested, sum(requested_amount) as requested_amount, sum(recorded) as recorded,
-                    sum(recorded_amount) as recorded_amount
+                    sum(recorded_amount) as recorded_amount, sum(declined) as declined,
+                    sum(declined_amount) as declined_amount, sum(closed) as closed, sum(closed_amount) as closed_amount
                from refunds`,
     });
     return { sums, quantiles: {} };
@@ -56,34 +63,46 @@ export const refunds: Projection = {
 /** What the events add to each currency. */
 export function fold(events: readonly CountedEvent[]): Map<string, Sums> {
   const currencies = new Map<string, Sums>();
-  const sumsOf = (currency: string): Sums => {
+  const add = (what: WhatBecame, { currency, amount }: { currency: string; amount: number }) => {
     let sums = currencies.get(currency);
-    if (sums === undefined)
-      currencies.set(currency, (sums = { requested: 0, requestedAmount: 0n, recorded: 0, recordedAmount: 0n }));
-    return sums;
+    if (sums === undefined) currencies.set(currency, (sums = nothing()));
+    sums[what].refunds += 1;
+    sums[what].amount += BigInt(amount);
   };
   for (const { event } of events) {
-    if (event.type === 'order.refund-requested.v1') {
-      const sums = sumsOf(event.data.currency);
-      sums.requested += 1;
-      sums.requestedAmount += BigInt(event.data.amount);
-    } else if (event.type === 'order.refund-recorded.v1') {
-      const sums = sumsOf(event.data.currency);
-      sums.recorded += 1;
-      sums.recordedAmount += BigInt(event.data.amount);
+    switch (event.type) {
+      case 'order.refund-requested.v1':
+        add('requested', event.data);
+        break;
+      case 'order.refund-recorded.v1':
+        add('recorded', event.data);
+        break;
+      case 'order.refund-declined.v1':
+        add('declined', event.data);
+        break;
+      case 'order.refund-closed.v1':
+        add('closed', event.data);
+        break;
     }
   }
   return currencies;
 }
 
+const nothing = (): Sums => ({
+  requested: { refunds: 0, amount: 0n },
+  recorded: { refunds: 0, amount: 0n },
+  declined: { refunds: 0, amount: 0n },
+  closed: { refunds: 0, amount: 0n },
+});
+
 /** Over all partitions, by currency in alphabetical order. @throws TooLargeError */
 export async function readRefunds(client: PoolClient): Promise<Summary['refunds']> {
-  const { rows } = await client.query<
-    Record<'currency' | 'requested' | 'requested_amount' | 'recorded' | 'recorded_amount', string>
-  >({
+  const { rows } = await client.query<Record<'currency' | WhatBecame | `${WhatBecame}_amount`, string>>({
     name: 'read-refunds',
     text: `select currency, sum(requested) as requested, sum(requested_amount) as requested_amount,
-                  sum(recorded) as recorded, sum(recorded_amount) as recorded_amount
+                  sum(recorded) as recorded, sum(recorded_amount) as recorded_amount,
+                  sum(declined) as declined, sum(declined_amount) as declined_amount,
+                  sum(closed) as closed, sum(closed_amount) as closed_amount
              from refunds group by currency order by currency collate "C"`,
   });
   return rows.map((row) => ({
@@ -92,5 +111,9 @@ export async function readRefunds(client: PoolClient): Promise<Summary['refunds'
     requestedAmount: toSafeInteger(row.requested_amount, `the refunds requested in ${row.currency}`),
     recorded: toSafeInteger(row.recorded, `the number of refunds in ${row.currency}`),
     recordedAmount: toSafeInteger(row.recorded_amount, `the refunds in ${row.currency}`),
+    declined: toSafeInteger(row.declined, `the number of refunds declined in ${row.currency}`),
+    declinedAmount: toSafeInteger(row.declined_amount, `the refunds declined in ${row.currency}`),
+    closed: toSafeInteger(row.closed, `the number of refunds closed in ${row.currency}`),
+    closedAmount: toSafeInteger(row.closed_amount, `the refunds closed in ${row.currency}`),
   }));
 }

@@ -1,14 +1,29 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { paid, payments, placed, refunded, refundRequested } from '../histories.testing.ts';
+import {
+  paid,
+  payments,
+  placed,
+  refundClosed,
+  refundDeclined,
+  refunded,
+  refundRequested,
+} from '../histories.testing.ts';
 import { at } from './counted-events.testing.ts';
 import { fold } from './revenue-totals.ts';
 
 const TIME = '2026-01-01T00:00:00.000Z';
 
 describe('the revenue of each currency', () => {
-  it('is gross with a payment, not with a placing; a refund counts once it was made, not when it was asked for', () => {
-    const events = [placed('EUR', 1_000), paid('EUR', 1_000), refundRequested('EUR', 300), refunded('EUR', 250)];
+  it('is gross with a payment, not with a placing; a refund counts once it was made, not when it was asked for, declined or closed', () => {
+    const events = [
+      placed('EUR', 1_000),
+      paid('EUR', 1_000),
+      refundRequested('EUR', 300),
+      refunded('EUR', 250),
+      refundDeclined('EUR', 50),
+      refundClosed('EUR', 50),
+    ];
     expect(fold(events.map((event) => at(TIME, event)))).toEqual(
       new Map([['EUR', { placed: 1, placedAmount: 1_000n, gross: 1_000n, refunded: 250n }]]),
     );

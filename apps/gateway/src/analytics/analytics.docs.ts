@@ -74,7 +74,12 @@ export const DocumentSummary = () =>
           revenue: [
             { currency: 'EUR', placedAmount: 25000, averageOrder: 2500, gross: 20000, refunded: 2500, net: 17500 },
           ],
-          refunds: [{ currency: 'EUR', requested: 2, requestedAmount: 5000, recorded: 1, recordedAmount: 2500 }],
+          refunds: [
+            {
+              ...{ currency: 'EUR', requested: 3, requestedAmount: 7500, recorded: 1, recordedAmount: 2500 },
+              ...{ declined: 1, declinedAmount: 2500, closed: 0, closedAmount: 0 },
+            },
+          ],
           rates: {
             asOf: '2026-01-01T00:00:59.000Z',
             last: [

@@ -33,12 +33,14 @@ const APPEND = `
         as t(id, payload_hash, order_id, version, rejection)
   ),
   o as (
-    insert into orders (id, customer_id, status, currency, reference, version, state)
-    select t.id, t.customer_id, t.status, t.currency, t.reference, t.version, t.state
-      from l cross join unnest($7::uuid[], $8::text[], $9::text[], $18::text[], $10::text[], $11::integer[], $12::json[])
-        as t(id, customer_id, status, currency, reference, version, state)
+    insert into orders (id, customer_id, status, currency, reference, version, state, refund_status)
+    select t.id, t.customer_id, t.status, t.currency, t.reference, t.version, t.state, t.refund_status
+      from l cross join unnest($7::uuid[], $8::text[], $9::text[], $18::text[], $10::text[], $11::integer[], $12::json[],
+                                $19::text[])
+        as t(id, customer_id, status, currency, reference, version, state, refund_status)
     on conflict (id) do update
-      set status = excluded.status, version = excluded.version, state = excluded.state
+      set status = excluded.status, version = excluded.version, state = excluded.state,
+          refund_status = excluded.refund_status
   ),
   e as (
     insert into events (order_id, version, type, data, at, traceparent)
@@ -80,6 +82,7 @@ export async function append(db: Pool | ClientBase, { outcomes, orders, events, 
       events.map((event) => JSON.stringify(event.data)),
       events.map((event) => event.traceparent ?? null),
       orders.map((order) => order.currency),
+      orders.map((order) => order.refundStatus),
     ],
   });
   const row = rows[0];

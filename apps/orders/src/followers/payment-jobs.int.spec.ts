@@ -13,7 +13,15 @@ import { v7 as uuidv7 } from 'uuid';
 import { readConfig } from '../config.ts';
 import { fold } from '../order/order.ts';
 import { WantedPayments } from '../queries/wanted-payments.ts';
-import { cancelled, paid, placed, recorded, refundDue } from '../order/rulebook.testing.ts';
+import {
+  cancelled,
+  paid,
+  placed,
+  recorded,
+  refundClosed,
+  refundDeclined,
+  refundDue,
+} from '../order/rulebook.testing.ts';
 import { PAYMENT_JOBS_FOLLOWER, PaymentJobs } from './payment-jobs.ts';
 
 const config = readConfig();
@@ -191,6 +199,31 @@ describe('the follower that makes payment jobs', () => {
     ]);
   });
 
+  it('publishes no job for a refund that was declined or closed, and one of its own when it is asked for again', async () => {
+    const [again, closed] = [uuidv7(), uuidv7()];
+    await append(again, placed, paid, cancelled, refundRequested, refundDeclined(2_990), refundDue(2_990, 2));
+    await append(closed, placed, paid, cancelled, refundRequested, refundClosed(2_990));
+    await follow();
+    await until('all is published', caughtUp);
+    const taken = await drain(names.queues.paymentsCard);
+    expect(ordersOf(taken)).toEqual([again]);
+    expect(taken.map(({ data }) => RefundJob.parse(data).refundId)).toEqual(taken.map(() => 2));
+    const open = await pool.query('select order_id, refund_id from open_refunds');
+    expect(open.rows).toEqual([{ order_id: again, refund_id: 2 }]);
+  });
+
+  it('asks for no payment of an order that costs nothing', async () => {
+    const free = { ...placed, data: { ...placed.data, total: 0 } } as OrderEvent;
+    const nothing = {
+      type: 'order.payment-recorded.v1',
+      data: { paymentId: 'free', amount: 0, currency: 'EUR' },
+    } as const;
+    await append(uuidv7(), free, nothing);
+    await follow();
+    await until('all is published', caughtUp);
+    expect(await drain(names.queues.paymentsCard)).toEqual([]);
+  });
+
   it('goes on where it was after a restart', async () => {
     const follower = await follow();
     await append(uuidv7(), placed);
@@ -241,7 +274,8 @@ describe('an order that stays unsettled', () => {
 describe('a payment or refund that a worker is about to make', () => {
   it('is wanted only while the order waits for it, and all that are asked about at once cost one statement', async () => {
     const wanted = new WantedPayments(pool);
-    const [waiting, called, given, owed, refused] = Array.from({ length: 5 }, () => uuidv7()) as [
+    const [waiting, called, given, owed, refused, closed] = Array.from({ length: 6 }, () => uuidv7()) as [
+      string,
       string,
       string,
       string,
@@ -252,10 +286,8 @@ describe('a payment or refund that a worker is about to make', () => {
     await append(called, placed, cancelled);
     await append(owed, placed, paid, cancelled, refundRequested);
     await append(given, placed, paid, cancelled, refundRequested, refundRecorded);
-    await append(refused, placed, paid, cancelled, refundRequested, {
-      type: 'order.refund-declined.v1',
-      data: { refundId: 1, amount: 2_990, currency: 'EUR', reason: 'account closed' },
-    });
+    await append(refused, placed, paid, cancelled, refundRequested, refundDeclined(2_990), refundDue(2_990, 2));
+    await append(closed, placed, paid, cancelled, refundRequested, refundClosed(2_990));
     const money = { amount: 2_990, currency: 'EUR' } as const;
     const refund = { refundId: 1, paymentId: 'p-1' };
     const statements = jest.spyOn(pool, 'query');
@@ -273,6 +305,8 @@ describe('a payment or refund that a worker is about to make', () => {
         { orderId: owed, ...money, refund: { ...refund, refundId: 2 } },
         { orderId: given, ...money, refund },
         { orderId: refused, ...money, refund },
+        { orderId: refused, ...money, refund: { ...refund, refundId: 2 } },
+        { orderId: closed, ...money, refund },
         { orderId: uuidv7(), ...money },
       ].map((query) => wanted.wanted(query)),
     );
@@ -280,7 +314,7 @@ describe('a payment or refund that a worker is about to make', () => {
     expect(replies.map((reply) => reply.wanted)).toEqual([
       ...['yes', 'other', 'other', 'unknown'],
       ...['no', 'no', 'yes', 'other', 'other', 'unknown'],
-      ...['no', 'no', 'unknown'],
+      ...['no', 'no', 'yes', 'no', 'unknown'],
     ]);
   });
 });
