@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Amount, Currency } from './money.ts';
-import { Order, OrderId, OrderStatus, PaymentId, Version } from './order.ts';
+import { Order, OrderId, OrderStatus, PaymentId, RefundStatus, Version } from './order.ts';
 import { OrderEvent } from './order-events.ts';
 import { Instant, Position, identifier } from './text.ts';
 
@@ -20,6 +20,7 @@ export const OrderFilter = z.strictObject({
   status: OrderStatus.optional(),
   currency: Currency.optional(),
   reference: identifier(64).optional(),
+  refundStatus: RefundStatus.optional(),
   placedFrom: Instant.optional(),
   placedAfter: Instant.optional(),
   placedBefore: Instant.optional(),

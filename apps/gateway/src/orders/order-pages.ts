@@ -17,6 +17,7 @@ export const OrdersParameters = z.strictObject({
   status: OrderFilter.shape.status.meta({ description: 'What the orders have come to' }),
   reference: OrderFilter.shape.reference.meta({ description: 'The reference that the customer gave' }),
   currency: OrderFilter.shape.currency.meta({ description: 'The currency of the orders' }),
+  refundStatus: OrderFilter.shape.refundStatus.meta({ description: 'How much of what was paid has been given back' }),
   placedFrom: instant.optional().meta({ description: 'Placed at this time or later', example: '2026-01-01T00:00:00Z' }),
   placedBefore: instant.optional().meta({
     description: 'Placed earlier than this: ranges from one `placedFrom` to the next have each order once',

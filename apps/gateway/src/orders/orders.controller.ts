@@ -39,7 +39,16 @@ import { DocumentGetOrder, DocumentListEvents, DocumentListOrders, DocumentPlace
 import { OrdersClient } from './orders.client.ts';
 
 /** What a cursor is bound to, in this order. */
-const FILTERS = ['customerId', 'status', 'reference', 'currency', 'placedAfter', 'placedBefore', 'placedFrom'] as const;
+const FILTERS = [
+  'customerId',
+  'status',
+  'reference',
+  'currency',
+  'placedAfter',
+  'placedBefore',
+  'placedFrom',
+  'refundStatus',
+] as const;
 
 @Controller('v1/orders')
 export class OrdersController {
@@ -69,11 +78,11 @@ export class OrdersController {
     @Query({ schema: OrdersParameters }) parameters: OrdersParameters,
     @Req() request: FastifyRequest,
   ): Promise<OrderPage> {
-    const { limit, cursor, customer: customerId, status, reference, currency } = parameters;
+    const { limit, cursor, customer: customerId, status, reference, currency, refundStatus } = parameters;
     const placedFrom = utcOf(parameters.placedFrom, 'placedFrom');
     const placedAfter = utcOf(parameters.placedAfter, 'placedAfter');
     const placedBefore = utcOf(parameters.placedBefore, 'placedBefore');
-    const filter = { customerId, status, reference, currency, placedFrom, placedAfter, placedBefore };
+    const filter = { customerId, status, reference, currency, refundStatus, placedFrom, placedAfter, placedBefore };
     const list = ['orders', ...FILTERS.map((name) => filter[name])];
     const query = { filter, limit, before: readCursor(list, cursor, OrderId) };
     const { orders, more } = await this.orders.list(query, traceOf(request));
@@ -176,6 +185,7 @@ export class OrdersController {
   }
 
   @Post(':id/refunds/:refundId/close')
+  @RouteConfig({ conditional: true })
   @HttpCode(200)
   @DocumentCloseRefund()
   async closeRefund(
@@ -185,10 +195,10 @@ export class OrdersController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Order> {
-    const ifVersion = ifMatchOf(request.headers['if-match']);
+    const conditions = conditionsOf(request.headers);
     const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.closeRefund, orderId);
     return orderOf(
-      await this.orders.closeRefund({ commandId, orderId, ifVersion, refundId, body }, sending),
+      await this.orders.closeRefund({ commandId, orderId, ...conditions, refundId, body }, sending),
       reply,
       orderId,
     );

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { OrderStatus } from '@tandem/contracts/order';
+import { OrderStatus, RefundStatus } from '@tandem/contracts/order';
 import type { OrderFilter } from '@tandem/contracts/order-queries';
 import { createPool } from '@tandem/postgres/pool';
 import { temporaryDatabase, type TemporaryDatabase } from '@tandem/postgres/temporary-database';
@@ -55,9 +55,10 @@ const COLUMNS = {
   currency: `case when n % 10 = 6 or n % 100000 = 13 then 'USD' when n % 1000 = 999 then 'JPY' else 'EUR' end`,
   status: `case when n >= ${ORDERS - 100} then 'placed' when n % 10 = 6 then 'delivered' when n % 50 = 1 then 'cancelled'
                 when n % 50 = 2 then 'paid' when n % 10 = 5 or n % 100000 = 23 then 'shipped' else 'delivered' end`,
+  refund_status: `case when n % 30 = 6 or n % 150 = 51 or n % 1000 = 503 then 'full' when n % 1000 = 2 then 'partial' else 'none' end`,
 };
 /** Values of each filter: what nearly all have, what some or few have, what none has. */
-const VALUES: { [F in Exclude<keyof OrderFilter, 'placedAfter'>]-?: string[] } = {
+const VALUES: { [F in Exclude<keyof OrderFilter, 'placedAfter' | 'refundStatus'>]-?: string[] } = {
   customerId: ['big', 'c-7', 'own-3', 'nobody'],
   reference: ['cart-1', 'cart-5', 'nothing'],
   currency: ['EUR', 'USD', 'JPY', 'CHF'],
@@ -85,10 +86,10 @@ const LARGER = Array.from({ length: 2 ** FILTERS.length }, (_, bits) => FILTERS.
  * Five for each reading of an index, and ten for each order shown. The statuses are read one by one where none is asked for and a
  * customer, a reference or a currency is, but for the one order of a customer and a reference.
  */
-function buffersMax({ customerId, reference, currency, status }: OrderFilter, shown: number): number {
+function buffersMax({ customerId, reference, currency, status, refundStatus }: OrderFilter, shown: number): number {
   const isSplit =
     status === undefined &&
-    [customerId, reference, currency].some((value) => value !== undefined) &&
+    [customerId, reference, currency, refundStatus].some((value) => value !== undefined) &&
     (customerId === undefined || reference === undefined);
   return 5 * (isSplit ? OrderStatus.options.length : 1) + 10 * shown;
 }
@@ -125,6 +126,22 @@ describe('of a million orders', () => {
       for (const filter of filters.filter((_, n) => n % 7 === 0)) await expectFewBuffers(filter, 20, MIDDLE);
     },
   );
+
+  it('a page of refunded orders, by whatever else, reads few buffers and shows what a plain query finds', async () => {
+    const queries = new OrderQueries(pool);
+    const names = FILTERS.filter((name) => !name.startsWith('placed'));
+    const sets = Array.from({ length: 2 ** names.length }, (_, bits) => names.filter((_name, n) => bits & (1 << n)));
+    for (const set of sets)
+      for (const index of [0, 1, 2])
+        for (const refundStatus of RefundStatus.options) {
+          const chosen = Object.assign({ refundStatus }, ...set.map((name) => each(name)[index])) as OrderFilter;
+          const { orders } = await queries.list({ filter: chosen, limit: 5 });
+          const expected = await plainly(chosen, 5);
+          expect({ chosen, ids: orders.map(({ id }) => id) }).toEqual({ chosen, ids: expected });
+          if (refundStatus === 'none') continue;
+          for (const limit of [1, 20]) await expectFewBuffers(chosen, limit);
+        }
+  });
 
   it('a page that is full says whether another follows', async () => {
     const queries = new OrderQueries(pool);
@@ -229,8 +246,9 @@ async function plainly(filter: OrderFilter, limit: number): Promise<string[]> {
         and ($3::text is null or currency = $3) and ($4::text is null or status = $4)
         and ($5::timestamptz is null or (state ->> 'placedAt')::timestamptz >= $5)
         and ($6::timestamptz is null or (state ->> 'placedAt')::timestamptz < $6)
+        and ($7::text is null or refund_status = $7)
       order by id desc limit ${limit}`,
-    FILTERS.map((name) => filter[name] ?? null),
+    [...FILTERS.map((name) => filter[name] ?? null), filter.refundStatus ?? null],
   );
   return rows.map(({ id }) => id);
 }
@@ -247,8 +265,8 @@ async function load(orders: number): Promise<void> {
     alter table events set unlogged;
     alter table events disable trigger events_append_lock;
     ${indexes.map(({ name }) => `drop index ${name};`).join(' ')}
-    insert into orders (id, customer_id, status, currency, reference, version, state)
-      select ${id}, ${COLUMNS.customer_id}, ${COLUMNS.status}, ${COLUMNS.currency}, ${COLUMNS.reference}, 1,
+    insert into orders (id, customer_id, status, currency, reference, refund_status, version, state)
+      select ${id}, ${COLUMNS.customer_id}, ${COLUMNS.status}, ${COLUMNS.currency}, ${COLUMNS.reference}, ${COLUMNS.refund_status}, 1,
              json_build_object('id', ${id}, 'placedAt',
                                to_char(to_timestamp((${FIRST_MS} + n * ${APART_MS}::bigint) / 1000.0) at time zone 'UTC',
                                        'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))

@@ -35,12 +35,25 @@ export function listStatement({ filter, limit, before }: ListOrders): Statement 
   const given = (Object.keys(COLUMNS) as Column[]).filter((column) => filter[COLUMNS[column]] !== undefined);
   const isEqual = (column: Column) => `${column} = ${parameter(filter[COLUMNS[column]], 'text')}`;
   const { columns, split } = INDEXES.find(({ columns }) => columns.every((column) => given.includes(column))) ?? BY_ID;
+  // Refunded orders have indexes of their own, which begin with how much was refunded; each has the status. Of the others most
+  // orders are, so that they are read from where all are.
+  const refundStatus = filter.refundStatus === undefined ? undefined : parameter(filter.refundStatus, 'text');
+  const areRefunded = refundStatus !== undefined && filter.refundStatus !== 'none';
+  const byStatus = split || (areRefunded && !columns.includes('status'));
 
   /** The newest orders with these texts in these columns, one more than the page has. */
-  const newest = (names: string[], texts: string[]) => {
+  const newest = (wantedNames: string[], wantedTexts: string[]) => {
+    const names = areRefunded ? ['refund_status', ...wantedNames] : wantedNames;
+    const texts = areRefunded ? [refundStatus, ...wantedTexts] : wantedTexts;
     const key = [...names, 'id'];
     // The indexes by reference hold only orders that have one.
-    const partial = names.includes('reference') ? 'and reference is not null' : '';
+    const ofReference = names.includes('reference') ? 'and reference is not null' : '';
+    const ofRefund = areRefunded
+      ? `and refund_status <> 'none'`
+      : refundStatus
+        ? `and refund_status = ${refundStatus}`
+        : '';
+    const partial = `${ofReference} ${ofRefund}`;
     return `(select id from (
                select ${key.join(', ')} from orders where (${key.join(', ')}) < (${[...texts, high].join(', ')}) ${partial}
                 order by ${key.map((name) => `${name} desc`).join(', ')} limit ${count} + 1) as read
@@ -49,11 +62,15 @@ export function listStatement({ filter, limit, before }: ListOrders): Statement 
   /** The one order of a customer and a reference, if it is what else is asked for. */
   const theOne = () => `(select id from (
                select * from orders where reference is not null and ${columns.map(isEqual).join(' and ')} offset 0) as read
-              where ${[`id >= ${low} and id < ${high}`, ...given.filter((column) => !columns.includes(column)).map(isEqual)].join(' and ')})`;
+              where ${[
+                `id >= ${low} and id < ${high}`,
+                ...(refundStatus ? [`refund_status = ${refundStatus}`] : []),
+                ...given.filter((column) => !columns.includes(column)).map(isEqual),
+              ].join(' and ')})`;
   const found = () => {
     if (columns === THE_ONE) return theOne();
     const texts = columns.map((column) => parameter(filter[COLUMNS[column]], 'text'));
-    if (!split) return newest(columns, texts);
+    if (!byStatus) return newest(columns, texts);
     return OrderStatus.options
       .map((status) => newest([...columns, 'status'], [...texts, `'${status}'::text`]))
       .join(' union all ');
