@@ -16,6 +16,9 @@ const NODE = [
   `${ROOT}/tools/ts-hooks.mjs`,
 ];
 
+/** What a variable in the environment of a service loads into it. */
+const PRELOADED = { CRASH_AT: 'crash-at.mjs', NEXT_VERSION: 'next-version.mjs' };
+
 export type ServiceName = 'gateway' | 'orders' | 'analytics' | 'payments' | 'provider';
 
 /** A new folder: in `FAULTS_FOLDER`, whose keeper ends what an interrupted test leaves, if it is set. */
@@ -118,7 +121,9 @@ function run(
   logFolders.push(folder);
   const path = join(folder, 'log');
   const output = openSync(path, 'a');
-  const preloaded = 'CRASH_AT' in environment ? ['--import', `${ROOT}/e2e/src/faults/crash-at.mjs`] : [];
+  const preloaded = Object.entries(PRELOADED).flatMap(([variable, file]) =>
+    variable in environment ? ['--import', `${ROOT}/e2e/src/faults/${file}`] : [],
+  );
   const child = spawn(process.execPath, [...NODE, ...preloaded, entry, ...args], {
     cwd: join(ROOT, 'apps', name),
     env: { PATH: process.env['PATH'], ...environment },
