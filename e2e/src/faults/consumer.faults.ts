@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { expectNothingLostAndNothingTwice, summaryOf } from './counted.testing.ts';
 import { startLoad, stopLoads, type Load } from './load.testing.ts';
-import { databaseOf, loseLog, partitionOf, produce, topicOf } from './log.testing.ts';
+import { databaseOf, loseLog, partitionOf, produce, send, topicOf } from './log.testing.ts';
 import { runTool, type OwnService } from './services.testing.ts';
-import { startSystem, type System } from './system.testing.ts';
+import { dieAt, startSystem, type System } from './system.testing.ts';
 import { pause, until } from './waiting.testing.ts';
 
 let system: System;
@@ -57,6 +57,49 @@ describe('invariant 11: a member that dies', () => {
     const survivor = await system.start('analytics');
     await expectCounted(load);
     await stopAll(survivor);
+  });
+});
+
+describe('invariant 13: a member that dies', () => {
+  it('at any step of parking or dropping a record parks it once, and drops it once', async () => {
+    const counted = await databaseOf(system, 'analytics');
+    const rows = async () =>
+      (await counted.query('select id, settled_as from parked where key = $1', [stranger])).rows as {
+        id: string;
+        settled_as: string | null;
+      }[];
+    const waiting = async () =>
+      Number((await counted.query('select sum(parked) as count from consumer_offsets')).rows[0].count);
+
+    const stranger = randomUUID();
+    await produce(system, [{ key: stranger, value: '\u0000', headers: { traceparent: '\u0000' } }]);
+    await dieAt(system, 'analytics', [
+      { sql: '^insert into parked\\s', when: 'before' },
+      { sql: '^insert into parked\\s', when: 'after' },
+    ]);
+    expect(await rows()).toEqual([]);
+    const survivor = await system.start('analytics');
+    await until('it is parked', async () => (await rows()).length === 1);
+    expect(await waiting()).toBe(1);
+    await stopAll(survivor);
+
+    const [parked] = await rows();
+    const data = { id: `analytics-${parked?.id}`, by: 'test', reason: 'of a stranger' };
+    await send(system, 'analytics.queries', JSON.stringify({ pattern: 'analytics.parked.drop', data }));
+    await dieAt(system, 'analytics', [
+      { sql: '^with settled', when: 'before' },
+      { sql: '^with settled', when: 'after' },
+    ]);
+    expect(await rows()).toMatchObject([{ settled_as: null }]);
+    const last = await system.start('analytics');
+    await until('it is dropped', async () => (await rows())[0]?.settled_as === 'dropped');
+    expect(await waiting()).toBe(0);
+    const { rows: acts } = await counted.query('select act, outcome from parked_acts where parked_id = $1', [
+      parked?.id,
+    ]);
+    expect(acts).toEqual([{ act: 'drop', outcome: 'done' }]);
+    await stopAll(last);
+    await counted.end();
   });
 });
 
@@ -263,13 +306,25 @@ describe('invariants 8, 10 and 13: records that are not as they should be', () =
     await expectReadinessParked('2 records are parked');
     await expectRedriveWaitsItsTurn((await parkedRows('id'))[0]?.['id'], partitionOf(id));
 
-    const redrive = () => runTool('analytics', 'src/redrive.ts', system.environment, `--order=${id}`);
+    const redrive = (more: object = {}) =>
+      runTool('analytics', 'src/redrive.ts', { ...system.environment, ...more }, `--order=${id}`);
     expect(await redrive()).toMatchObject({ code: 1, log: expect.stringContaining('0 counted, 2 left') });
     await counted.query('update parked set value = $2 where order_id = $1 and cause <> $3', [
       id,
       Buffer.from(rows[0].data),
       'behind',
     ]);
+    // Killed at any step, it has counted nothing, and both wait as before.
+    for (const point of [
+      { sql: '^with settled', when: 'before' },
+      { sql: '^with settled', when: 'after' },
+      { sql: '^commit$', when: 'before' },
+    ])
+      expect(await redrive({ CRASH_AT: JSON.stringify({ call: 1, ...point }) })).toMatchObject({ code: null });
+    expect(await summary()).toMatchObject({
+      orders: { placed: before.placed + 30, cancelled: before.cancelled },
+      parked: 2,
+    });
     expect(await redrive()).toMatchObject({ code: 0, log: expect.stringContaining('2 counted, 0 left') });
     expect(await summary()).toMatchObject({
       orders: { placed: before.placed + 31, cancelled: before.cancelled + 1 },

@@ -1,3 +1,4 @@
+import { connect } from 'amqplib';
 import { Kafka, logLevel, Partitioners, type Admin, type Message } from 'kafkajs';
 import pg from 'pg';
 import { setUp } from './services.testing.ts';
@@ -42,6 +43,18 @@ export async function produce(system: System, messages: Message[]): Promise<void
     await producer.send({ topic: topicOf(system, 'order.events'), messages });
   } finally {
     await producer.disconnect();
+  }
+}
+
+/** Puts a message straight on a queue. */
+export async function send(system: System, queue: string, content: string): Promise<void> {
+  const connection = await connect(system.servers.rabbitmq.address);
+  try {
+    const channel = await connection.createConfirmChannel();
+    channel.sendToQueue(topicOf(system, queue), Buffer.from(content), { persistent: true });
+    await channel.waitForConfirms();
+  } finally {
+    await connection.close();
   }
 }
 

@@ -7,6 +7,7 @@ import {
   type OwnService,
   type ServiceName,
 } from './services.testing.ts';
+import { until } from './waiting.testing.ts';
 
 /** Servers and services of one test file's own. */
 export interface System {
@@ -60,4 +61,22 @@ export async function startSystem(brokerPorts: readonly BrokerPorts[] = []): Pro
       removeLogs();
     },
   };
+}
+
+/** One instance after another starts and dies, each at a point of its own code; see `crash-at.mjs`. */
+export async function dieAt(
+  system: System,
+  name: ServiceName,
+  points: readonly object[],
+  { environment = {}, afterEach }: { environment?: Environment; afterEach?: () => Promise<void> } = {},
+): Promise<void> {
+  for (const point of points) {
+    const dying = await system.launch(name, { ...environment, CRASH_AT: JSON.stringify({ call: 1, ...point }) });
+    let exit: number | null | undefined;
+    void dying.exited.then((code) => (exit = code));
+    const hasDied = () => exit !== undefined;
+    await until(`${name} has died at ${JSON.stringify(point)}`, hasDied, { timeoutMs: 180_000, about: dying.log });
+    if (exit !== null) throw new Error(`${name} ended with ${exit} by itself:\n${dying.log()}`);
+    await afterEach?.();
+  }
 }

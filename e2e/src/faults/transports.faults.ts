@@ -6,8 +6,8 @@ import { AmqpProxy } from './amqp-proxy.testing.ts';
 import { expectNothingLostAndNothingTwice } from './counted.testing.ts';
 import { cutAgainAndAgain, startLoad, stopLoads } from './load.testing.ts';
 import { databaseOf, topicOf } from './log.testing.ts';
-import type { OwnService } from './services.testing.ts';
-import { startSystem, type System } from './system.testing.ts';
+import { ROOT, type OwnService } from './services.testing.ts';
+import { dieAt, startSystem, type System } from './system.testing.ts';
 import { pause, until } from './waiting.testing.ts';
 
 const BATCH = 'application/vnd.tandem.batch+json';
@@ -190,6 +190,88 @@ describe('invariants 12 and 18: a message put straight on the queue of commands'
     const late = { pattern: 'order.place', data: { commandId, body } };
     expect(await ask(late, { headers: { 'x-deadline-ms': 0 } })).toMatchObject({ err: { code: 'expired' } });
     expect(await isDecided(commandId)).toBe(false);
+  });
+});
+
+describe('invariant 12: an instance that dies', () => {
+  const path = 'libs/transports/src/rabbitmq/parked-messages.ts';
+  const parking = { module: `file://${ROOT}/${path}`, class: 'ParkedMessages', method: 'park' };
+  const read = '^select case when whole_bytes';
+
+  it('at any step of parking, redriving or dropping a message neither loses it nor hides it', async () => {
+    expect(await orders.stop()).toBe(0);
+    const model = await connect(system.servers.rabbitmq.address);
+    const channel = await model.createChannel();
+    const waiting = async () => (await channel.checkQueue(queue)).messageCount;
+    const die = (points: object[], holds: () => Promise<boolean>) =>
+      dieAt(system, 'orders', points, {
+        environment: { RABBITMQ_URL: ordersProxy.url },
+        afterEach: () => until('what it had taken is somewhere', holds),
+      });
+    const insert = async (content: unknown) => {
+      const { rows } = await events.query(
+        `insert into parked (queue, reason, content, properties) values ($1, 'by hand', $2, '{}') returning id`,
+        [queue, Buffer.from(JSON.stringify(content))],
+      );
+      return rows[0].id as string;
+    };
+    const settledAs = async (id: string) =>
+      (await events.query('select settled_as from parked where id = $1', [id])).rows[0].settled_as as string | null;
+    const actsOf = async (id: string) =>
+      (await events.query('select act, outcome from parked_acts where parked_id = $1', [id])).rows;
+    const act = (pattern: string, data: object) =>
+      channel.sendToQueue(
+        topicOf(system, 'orders.queries'),
+        Buffer.from(
+          JSON.stringify({ pattern: `orders.parked.${pattern}`, data: { by: 'test', reason: 'a test', ...data } }),
+        ),
+      );
+
+    const messageId = randomUUID();
+    channel.sendToQueue(queue, Buffer.from('rubbish'), { messageId, persistent: true });
+    await die(
+      [
+        { sql: '^savepoint', when: 'before' },
+        { sql: '^insert into parked\\s', when: 'after' },
+        { sql: '^release savepoint', when: 'after' },
+        { ...parking, when: 'after' },
+      ],
+      async () => (await waiting()) === 1,
+    );
+
+    const placing = command();
+    const redriven = await insert({ pattern: 'order.place', data: placing });
+    act('redrive', { ids: [`orders-${redriven}`] });
+    await die(
+      [
+        { sql: read, when: 'before' },
+        { sql: read, when: 'after' },
+        { sql: "set settled_as = 'redriven'", when: 'before' },
+        { sql: "set settled_as = 'redriven'", when: 'after' },
+      ],
+      async () => (await settledAs(redriven)) === null || (await isDecided(placing.commandId)) || (await waiting()) > 0,
+    );
+
+    const dropped = await insert('nonsense');
+    act('drop', { id: `orders-${dropped}` });
+    await die(
+      [
+        { sql: "set settled_as = 'dropped'", when: 'before' },
+        { sql: "set settled_as = 'dropped'", when: 'after' },
+      ],
+      async () => (await settledAs(dropped)) === 'dropped' || (await actsOf(dropped)).length === 0,
+    );
+
+    orders = await startOrders();
+    const rubbish = "select 1 from parked where properties ->> 'messageId' = $1 and settled_as is null";
+    await until('the rubbish is parked', async () => Number((await events.query(rubbish, [messageId])).rowCount) > 0);
+    await until('what was redriven is placed', () => isDecided(placing.commandId));
+    await until('it counts as redriven', async () => (await settledAs(redriven)) === 'redriven');
+    await until('the other one is dropped', async () => (await settledAs(dropped)) === 'dropped');
+    expect(await actsOf(redriven)).toContainEqual({ act: 'redrive', outcome: 'done' });
+    expect(await actsOf(dropped)).toEqual([{ act: 'drop', outcome: 'done' }]);
+    await until('nothing is left on the queue', async () => (await waiting()) === 0);
+    await model.close();
   });
 });
 
