@@ -56,6 +56,7 @@ afterEach(async () => {
   const connection = await connect(config.RABBITMQ_URL);
   const channel = await connection.createChannel();
   await channel.deleteQueue(database.names.queues.analyticsQueries);
+  await channel.deleteQueue(database.names.queues.analyticsControl);
   await connection.close();
 });
 

@@ -6,7 +6,15 @@ import {
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
 } from '@nestjs/common';
-import { ORDER_CHECKPOINTS, ORDER_EVENTS, topology, type Topology } from '@tandem/contracts/topology';
+import { parkedPatterns } from '@tandem/contracts/parked';
+import {
+  ORDER_CHECKPOINTS,
+  ORDER_EVENTS,
+  PROJECTION_QUERIES,
+  topology,
+  type Topology,
+} from '@tandem/contracts/topology';
+import { lookAtDatabase, MeasuredClock } from '@tandem/postgres/clock';
 import { createPool } from '@tandem/postgres/pool';
 import { Health, type Check } from '@tandem/telemetry/health';
 import { HealthController } from '@tandem/telemetry/health.controller';
@@ -36,6 +44,10 @@ import { outdated, staleProjections } from './projections/projection-versions.ts
 import { ProjectionsController } from './rebuild/projections.controller.ts';
 import { Rebuilder } from './rebuild/rebuilder.ts';
 
+/** Operators are answered however much else is asked. */
+const CONTROL_CONNECTIONS_MAX = 2;
+const CONTROL_PREFETCH = 8;
+
 /** How many partitions one instance may count at once. */
 const PARTITIONS_MAX = 3;
 
@@ -53,6 +65,7 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
   readonly names: Topology;
   readonly counterPool: Pool;
   readonly queryPool: Pool;
+  readonly controlPool: Pool;
   readonly progress: Progress;
   readonly counter: EventCounter;
   readonly logEnds: LogEnds;
@@ -62,6 +75,7 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
   readonly eventServer: KafkaBatchServer;
   readonly checkpointServer: KafkaBatchServer;
   readonly queryServer: RabbitMqServer;
+  readonly controlServer: RabbitMqServer;
   readonly projections: ProjectionAdministration;
   readonly #rebuilder: Rebuilder;
   readonly health = new Health('analytics');
@@ -93,11 +107,18 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
       statementTimeoutMs: 3_000,
       ...limits,
     });
+    this.controlPool = createPool({
+      url,
+      name: 'analytics.control',
+      connectionsMax: CONTROL_CONNECTIONS_MAX,
+      statementTimeoutMs: 3_000,
+      ...limits,
+    });
     this.progress = new Progress(this.queryPool, topics.orderEvents);
     this.counter = new EventCounter(this.counterPool, PROJECTIONS, () => this.progress.changed());
     const messages = { service: 'analytics', table: 'parked_messages', url: config.RABBITMQ_URL } as const;
-    this.parkedMessages = new ParkedMessages({ ...messages, pool: this.queryPool });
-    const records = new ParkedRecords(this.queryPool, topics.orderEvents, PROJECTIONS);
+    this.parkedMessages = new ParkedMessages({ ...messages, pool: this.controlPool });
+    const records = new ParkedRecords(this.controlPool, topics.orderEvents, PROJECTIONS);
     this.parked = new ParkedInAnalytics(records, this.parkedMessages);
     const brokers = config.KAFKA_BROKERS;
     this.logEnds = new LogEnds(brokers, topics.orderEvents);
@@ -129,8 +150,15 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
       prefetchCount: config.ANALYTICS_PREFETCH,
       park: (message) => this.parkedMessages.park(message),
     });
+    this.controlServer = new RabbitMqServer({
+      url: config.RABBITMQ_URL,
+      queue: queues.analyticsControl,
+      name: queues.analyticsControl,
+      prefetchCount: CONTROL_PREFETCH,
+      patterns: [...Object.values(PROJECTION_QUERIES), ...Object.values(parkedPatterns('analytics'))],
+    });
     const bounds = new LogBounds(brokers, topics.orderEvents);
-    this.projections = new ProjectionAdministration(this.queryPool, PROJECTIONS, bounds);
+    this.projections = new ProjectionAdministration(this.controlPool, PROJECTIONS, bounds);
     this.#rebuilder = new Rebuilder({
       url,
       kafka: readingClient(brokers, 'analytics.rebuild'),
@@ -165,7 +193,7 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
   async onApplicationShutdown(): Promise<void> {
     await this.#rebuilder.close();
     await this.progress.close();
-    await Promise.all([this.counterPool.end(), this.queryPool.end(), this.logEnds.close()]);
+    await Promise.all([this.counterPool.end(), this.queryPool.end(), this.controlPool.end(), this.logEnds.close()]);
   }
 
   async #look(): Promise<void> {
@@ -195,12 +223,15 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
 
   async #postgres(): Promise<Check> {
     await this.queryPool.query('select 1 from consumer_offsets limit 1');
-    return { status: 'ok' };
+    // Queries are answered all the same.
+    const clock = new MeasuredClock();
+    const reason = (await lookAtDatabase(this.controlPool, clock)) ?? clock.difference;
+    return reason === undefined ? { status: 'ok' } : { status: 'degraded', reason };
   }
 
   /** Counting goes on without RabbitMQ; only answers have to wait. */
   #rabbitMq(): Check {
-    const reason = this.queryServer.notReadyReason;
+    const reason = this.queryServer.notReadyReason ?? this.controlServer.notReadyReason;
     return reason === undefined ? { status: 'ok' } : { status: 'degraded', reason };
   }
 

@@ -35,6 +35,7 @@ afterAll(async () => {
   const connection = await connect(database.config.RABBITMQ_URL);
   const channel = await connection.createChannel();
   await channel.deleteQueue(database.names.queues.analyticsQueries);
+  await channel.deleteQueue(database.names.queues.analyticsControl);
   await connection.close();
 });
 

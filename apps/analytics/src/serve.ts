@@ -14,6 +14,7 @@ export async function serve(config: Config): Promise<NestFastifyApplication> {
   });
   app.useGlobalPipes(new MessagePipe());
   app.connectMicroservice({ strategy: analytics.queryServer }, { inheritAppConfig: true });
+  app.connectMicroservice({ strategy: analytics.controlServer }, { inheritAppConfig: true });
   app.connectMicroservice({ strategy: analytics.eventServer });
   app.connectMicroservice({ strategy: analytics.checkpointServer });
   app.enableShutdownHooks(['SIGTERM', 'SIGINT'], { useProcessExit: true });

@@ -1,8 +1,9 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { topology } from '@tandem/contracts/topology';
+import { MeasuredClock } from '@tandem/postgres/clock';
 import { Health, type Check } from '@tandem/telemetry/health';
 import { HealthModule } from '@tandem/telemetry/health.controller';
-import { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
+import { RabbitMqClient, type RabbitMqClientOptions } from '@tandem/transports/rabbitmq/rabbitmq-client';
 import { AnalyticsClient } from './analytics/analytics.client.ts';
 import { AnalyticsController } from './analytics/analytics.controller.ts';
 import type { Config } from './config.ts';
@@ -17,6 +18,11 @@ import { ProblemsController } from './problems.controller.ts';
 import { ProjectionsClient } from './projections/projections.client.ts';
 import { ProjectionsController } from './projections/projections.controller.ts';
 
+/** What operators may ask of one service at once. */
+const CONTROL_MAX = 64;
+/** Of what comes while no commands are taken, so many at once may be repeats that are looked up: the others are refused as before. */
+const LOOK_UPS_MAX = 16;
+
 /** Everything that lives as long as the gateway, made once from its configuration. */
 export class Gateway {
   readonly health = new Health('gateway');
@@ -30,7 +36,8 @@ export class Gateway {
 
   constructor(config: Config) {
     const { queues, exchanges } = topology(config.NAMESPACE);
-    const client = (queue: string, more: { waitMsMax?: number } = {}) =>
+    const clock = new MeasuredClock();
+    const client = (queue: string, more: Partial<RabbitMqClientOptions> = {}) =>
       new RabbitMqClient({
         url: config.RABBITMQ_URL,
         queue,
@@ -40,17 +47,20 @@ export class Gateway {
         ...more,
       });
     const bounded = { waitMsMax: config.IN_FLIGHT_WAIT_MS };
-    const commands = client(queues.orderCommands, bounded);
+    const commands = client(queues.orderCommands, { ...bounded, clock });
     const queries = client(queues.orderQueries, bounded);
+    const control = client(queues.orderControl, { inFlightMax: CONTROL_MAX, clock });
+    const lookUps = client(queues.orderControl, { inFlightMax: LOOK_UPS_MAX, clock });
     // Some of its answers are waited for on purpose: `?after=`.
     const analytics = client(queues.analyticsQueries);
+    const analyticsControl = client(queues.analyticsControl, { inFlightMax: CONTROL_MAX });
     const payments = client(queues.paymentsQueries);
-    this.#clients = [commands, queries, analytics, payments];
-    this.orders = new OrdersClient(commands, queries);
+    this.#clients = [commands, queries, control, lookUps, analytics, analyticsControl, payments];
+    this.orders = new OrdersClient(commands, queries, lookUps);
     this.analytics = new AnalyticsClient(analytics, config.AFTER_WAIT_MS);
-    this.parked = new ParkedClient({ orders: queries, analytics, payments });
-    this.projections = new ProjectionsClient(analytics);
-    this.operator = new OperatorClient(commands, queries);
+    this.parked = new ParkedClient({ orders: control, analytics: analyticsControl, payments });
+    this.projections = new ProjectionsClient(analyticsControl);
+    this.operator = new OperatorClient(control);
     this.intake = new IntakeState({
       rabbitMqUrl: config.RABBITMQ_URL,
       exchange: exchanges.operator,
@@ -59,6 +69,7 @@ export class Gateway {
       retryMs: 500,
     });
     this.health.add('rabbitmq', () => this.#rabbitMq());
+    this.health.add('services', () => this.#services());
     this.health.add('intake', () => this.intake.check());
   }
 
@@ -72,6 +83,12 @@ export class Gateway {
   async close(): Promise<void> {
     await this.intake.close();
     await Promise.all(this.#clients.map((client) => client.close()));
+  }
+
+  /** Whoever is there is asked all the same. */
+  #services(): Check {
+    const reasons = new Set(this.#clients.flatMap(({ desertedReason }) => desertedReason ?? []));
+    return reasons.size === 0 ? { status: 'ok' } : { status: 'degraded', reason: [...reasons].join('; ') };
   }
 
   #rabbitMq(): Check {

@@ -6,6 +6,8 @@ import { ProblemError } from './problem.ts';
 export interface Sending {
   key: string;
   traceparent: string;
+  /** The caller has chosen the key, so that it may have been sent before. */
+  mayRepeat: boolean;
 }
 
 /**

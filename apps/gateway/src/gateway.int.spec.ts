@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { LagReply, RevenueReply, SummaryReply } from '@tandem/contracts/analytics-queries';
-import { CancelOrderMessage, CommandReply, PlaceOrderMessage } from '@tandem/contracts/order-commands';
+import { CancelOrderMessage, CommandReply, FindOutcome, PlaceOrderMessage } from '@tandem/contracts/order-commands';
 import {
   GetOrder,
   GetOrderReply,
@@ -31,6 +31,7 @@ import { invalidMessage, OutcomeUnknownError, UnavailableError } from '@tandem/t
 import { RabbitMqServer, type RequestContext } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import { RABBITMQ_URL } from '@tandem/transports/rabbitmq/rabbitmq.testing';
 import { DEADLINE_MS, removeQueues, settings as settingsIn } from './gateway.testing.ts';
+import { commandIdOf } from './orders/idempotency.ts';
 import { Problem } from './problem.ts';
 import { serve, type Serving } from './serve.ts';
 
@@ -48,6 +49,9 @@ const settings = (more: Record<string, string> = {}) => settingsIn(NAMESPACE, mo
 /** New orders are taken; see operator/intake.int.spec.ts for when they are not. */
 const OPEN = { paused: false, revision: 0, since: '2026-01-01T00:00:00.000Z' };
 
+/** What operators ask of orders, and repeats. */
+const CONTROL = [INTAKE.set, ORDER_QUERIES.outcome];
+
 type Handler = (data: never, context: RequestContext) => unknown;
 const answers = new Map<string, Handler>();
 /** What a pattern answers until a test says otherwise. */
@@ -60,18 +64,17 @@ let url: string;
 beforeAll(async () => {
   for (const [queue, patterns] of [
     [names.queues.orderCommands, Object.values(ORDER_COMMANDS)],
-    [names.queues.orderQueries, [...Object.values(ORDER_QUERIES), ...Object.values(parkedPatterns('orders'))]],
-    [
-      names.queues.analyticsQueries,
-      [...Object.values(ANALYTICS_QUERIES), ...Object.values(parkedPatterns('analytics'))],
-    ],
+    [names.queues.orderQueries, Object.values(ORDER_QUERIES)],
+    [names.queues.orderControl, [...CONTROL, ...Object.values(parkedPatterns('orders'))]],
+    [names.queues.analyticsQueries, Object.values(ANALYTICS_QUERIES)],
+    [names.queues.analyticsControl, Object.values(parkedPatterns('analytics'))],
     [names.queues.paymentsQueries, Object.values(parkedPatterns('payments'))],
   ] as const) {
     const server = new RabbitMqServer({ url: RABBITMQ_URL, queue, name: queue, prefetchCount: 64 });
     for (const pattern of patterns)
       server.addHandler(pattern, (async (data: never, context: RequestContext) =>
         answers.get(pattern)?.(data, context)) as never);
-    if (queue === names.queues.orderQueries) server.addHandler(INTAKE.get, (async () => OPEN) as never);
+    if (queue === names.queues.orderControl) server.addHandler(INTAKE.get, (async () => OPEN) as never);
     await server.listen(() => undefined);
     servers.push(server);
   }
@@ -228,6 +231,23 @@ describe('commands', () => {
     expect(await problemOf(await place())).toMatchObject({ status: 504, code: 'outcome_unknown' });
   });
 
+  it('that were answered before are answered again though the service cannot take them now', async () => {
+    answer(ORDER_COMMANDS.cancel, () => {
+      throw new UnavailableError('The database is read-only');
+    });
+    const rejection = { code: 'order_closed', status: 'cancelled', version: 2 } as const;
+    answer(ORDER_QUERIES.outcome, () => ({ reply: { outcome: 'rejected', rejection, replayed: true } }));
+    expect((await cancel()).status).toBe(503);
+    expect(await problemOf(await cancel({ 'idempotency-key': 'k-1' }))).toMatchObject({ code: 'order_closed' });
+    answer(ORDER_QUERIES.outcome, () => {
+      throw new UnavailableError('The database is away');
+    });
+    expect(await problemOf(await cancel({ 'idempotency-key': 'k-1' }))).toMatchObject({
+      code: 'unavailable',
+      detail: expect.stringMatching(/^This attempt did nothing/),
+    });
+  });
+
   it('past the limit of those that wait are 503 at once, and taken again when there is room', async () => {
     const narrow = await serve(settings({ IN_FLIGHT_MAX: '2', DEADLINE_MS: '30000' }));
     const at = await narrow.app.getUrl();
@@ -245,6 +265,27 @@ describe('commands', () => {
       expect(await problemOf(refused)).toMatchObject({ status: 503, code: 'unavailable', retryable: true });
       expect(refused.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
       expect(asked).toBe(2);
+      // Operators have room of their own, and what was answered before is answered.
+      answer(INTAKE.set, () => ({ outcome: 'accepted', intake: OPEN, replayed: false }));
+      const admin = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"paused":true}' };
+      expect((await fetch(`${at}/v1/admin/intake`, admin)).status).toBe(200);
+      answer(parkedPatterns('orders').redrive, () => ({ outcomes: [], cursor: null }));
+      const redrive = { ...admin, body: JSON.stringify({ service: 'orders', by: 'me' }) };
+      expect((await fetch(`${at}/v1/admin/parked/redrive`, redrive)).status).not.toBe(503);
+      const looked: unknown[] = [];
+      answer(ORDER_QUERIES.outcome, (data) => {
+        const { pattern, message } = FindOutcome.parse(data);
+        looked.push(pattern);
+        const known = message.commandId === commandIdOf('development', ORDER_COMMANDS.place, '', 'known');
+        return { reply: known ? { outcome: 'accepted', order: order(), replayed: true } : null };
+      });
+      const repeated = await place({ 'idempotency-key': 'known' }, at);
+      expect([repeated.status, repeated.headers.get('idempotency-replayed')]).toEqual([201, 'true']);
+      expect(await problemOf(await place({ 'idempotency-key': 'new' }, at))).toMatchObject({
+        code: 'unavailable',
+        detail: expect.stringMatching(/^This attempt did nothing/),
+      });
+      expect(looked).toEqual([ORDER_COMMANDS.place, ORDER_COMMANDS.place]);
       resolve();
       const [first, second] = await Promise.all(waiting);
       const third = await place({}, at);
@@ -419,6 +460,7 @@ describe('the broker', () => {
           service: 'gateway',
           checks: {
             rabbitmq: { status: 'unavailable', reason: expect.any(String) },
+            services: { status: 'ok' },
             intake: { status: 'degraded', reason: expect.any(String) },
           },
         },

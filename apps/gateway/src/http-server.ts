@@ -5,7 +5,7 @@ import type { Config } from './config.ts';
 import { answerBadHttp, answerEverything, inTurn } from './connections.ts';
 import { readJsonBodies } from './json-body.ts';
 import { holdWithoutTag } from './orders/etag.ts';
-import { invalidRequest, ProblemError, retryAfter } from './problem.ts';
+import { invalidRequest, NOTHING_DONE, ProblemError, retryAfter } from './problem.ts';
 import { type MethodsOf, notFound, sendProblem, toProblemError } from './problem.filter.ts';
 import { requestIdOf } from './trace.ts';
 
@@ -19,7 +19,7 @@ const HEADERS = {
 };
 
 /** Made once: a trace of the stack for each of thousands of refusals a second would be the larger part of their cost. */
-const full = new ProblemError('unavailable', 'Nothing was done: as many requests as may wait are under way', {
+const full = new ProblemError('unavailable', `${NOTHING_DONE}: as many requests as may wait are under way`, {
   headers: retryAfter(1_000),
 });
 
@@ -36,9 +36,12 @@ const PAGE_HEADERS = {
  * Fastify under Nest, with limits on what clients may send and how long they may take, and what knows the methods of each
  * path once the routes are there.
  *
- * @param isFull whether the next command would be refused anyway.
+ * @param isFull whether the next command on orders would be refused anyway; it may be a repeat when it has a key.
  */
-export function httpServer(config: Config, isFull: () => boolean): { adapter: FastifyAdapter; methodsOf: MethodsOf } {
+export function httpServer(
+  config: Config,
+  isFull: (mayRepeat: boolean) => boolean,
+): { adapter: FastifyAdapter; methodsOf: MethodsOf } {
   const adapter = new FastifyAdapter({
     bodyLimit: config.BODY_BYTES_MAX,
     requestTimeout: config.REQUEST_TIMEOUT_MS,
@@ -84,7 +87,9 @@ export function httpServer(config: Config, isFull: () => boolean): { adapter: Fa
     if (request.method === 'POST' && !isConditional(request) && !holdWithoutTag(request.headers))
       return sendProblem(unmet, request, reply);
     // Before its body is read: past the limit, what a refusal costs is taken from what is accepted.
-    if (request.method === 'POST' && isFull()) sendProblem(full, request, reply);
+    // Operators have room of their own.
+    const isCommand = request.method === 'POST' && request.url.startsWith('/v1/orders');
+    if (isCommand && isFull(request.headers['idempotency-key'] !== undefined)) sendProblem(full, request, reply);
     else done();
   };
   server.addHook('onRequest', (request, reply, done) => {

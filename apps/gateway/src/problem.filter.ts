@@ -2,7 +2,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger 
 import { NotTakenError, RemoteError } from '@tandem/transports/rabbitmq/errors';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { jsonPointer } from './contract.pipe.ts';
-import { ProblemError, retryAfter } from './problem.ts';
+import { NOTHING_DONE, ProblemError, retryAfter } from './problem.ts';
 
 const logger = new Logger('Gateway');
 
@@ -48,7 +48,7 @@ export function sendProblem(problem: ProblemError, request: FastifyRequest, repl
 export function toProblemError(exception: unknown, request: FastifyRequest, methodsOf?: MethodsOf): ProblemError {
   if (exception instanceof ProblemError) return exception;
   if (exception instanceof NotTakenError)
-    return new ProblemError('unavailable', 'Nothing was done: what carries the request out cannot take it now', {
+    return new ProblemError('unavailable', `${NOTHING_DONE}: what carries the request out cannot take it now`, {
       headers: retryAfter(exception.retryAfterMs),
       cause: exception,
     });
@@ -92,7 +92,7 @@ function notUnderstood(error: RemoteError): ProblemError {
     return { ...(first === 'body' ? { pointer: jsonPointer(place) } : {}), detail: message };
   });
   const [first] = errors;
-  const detail = `Nothing was done: another service does not understand this${first === undefined ? '' : `: ${first.detail}`}`;
+  const detail = `${NOTHING_DONE}: another service does not understand this${first === undefined ? '' : `: ${first.detail}`}`;
   return new ProblemError('version_differs', detail, {
     members: errors.length === 0 ? {} : { errors },
     headers: retryAfter(ROLLOUT_RETRY_MS),

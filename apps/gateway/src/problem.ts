@@ -140,6 +140,9 @@ const REJECTIONS = {
   },
 } as const satisfies Record<Rejection['code'], Kind>;
 
+/** What a refusal may say that has not looked up whether an earlier attempt was carried out. */
+export const NOTHING_DONE = 'This attempt did nothing';
+
 /** Every error that the API answers with, by its stable code. */
 export const PROBLEMS = {
   ...REJECTIONS,
@@ -282,14 +285,16 @@ export const PROBLEMS = {
     status: 503,
     title: 'The request was not taken',
     retryable: true,
-    advice: 'Nothing was done. Send it again after the seconds in Retry-After.',
+    advice:
+      'This attempt did nothing; an earlier one with the same Idempotency-Key may have. Send it again after the seconds in ' +
+      'Retry-After, with its key: what was carried out is then answered as it was.',
   },
   version_differs: {
     status: 503,
     title: 'A service of another version does not understand this request',
     retryable: true,
     advice:
-      'Nothing was done. A new version is being rolled out, and `errors` points at what one service does not know yet: ' +
+      'This attempt did nothing. A new version is being rolled out, and `errors` points at what one service does not know yet: ' +
       'send the request again after the seconds in Retry-After.',
   },
   intake_paused: {
@@ -297,7 +302,8 @@ export const PROBLEMS = {
     title: 'New orders are not taken at the moment',
     retryable: true,
     advice:
-      'Nothing was done. Send it again after the seconds in Retry-After; orders that are there can be read and changed.',
+      'This attempt did nothing. Send it again after the seconds in Retry-After; orders that are there can be read and ' +
+      'changed, and a repeat of a request that was answered before is answered as it was.',
   },
   not_counted_yet: {
     status: 503,

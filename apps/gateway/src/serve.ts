@@ -44,7 +44,7 @@ export async function createApp(
   gateway: Gateway,
   logger: LoggerService | false,
 ): Promise<NestFastifyApplication> {
-  const { adapter, methodsOf } = httpServer(config, () => gateway.orders.full);
+  const { adapter, methodsOf } = httpServer(config, (mayRepeat) => gateway.orders.isFull(mayRepeat));
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(gateway), adapter, {
     logger,
     // The server reads bodies itself: JSON and nothing else.

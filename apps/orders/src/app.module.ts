@@ -1,6 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { paymentJobsTopology } from '@tandem/contracts/payment-jobs';
-import { topology, type Topology } from '@tandem/contracts/topology';
+import { parkedPatterns } from '@tandem/contracts/parked';
+import { INTAKE, ORDER_QUERIES, topology, type Topology } from '@tandem/contracts/topology';
 import { databaseUrl } from '@tandem/postgres/database';
 import { createPool } from '@tandem/postgres/pool';
 import { Health, type Check } from '@tandem/telemetry/health';
@@ -10,9 +11,10 @@ import { JobPublisher } from '@tandem/transports/rabbitmq/job-publisher';
 import { Parked, parkedController } from '@tandem/transports/rabbitmq/parked.controller';
 import { ParkedMessages } from '@tandem/transports/rabbitmq/parked-messages';
 import { FanoutPublisher } from '@tandem/transports/rabbitmq/fanout';
-import { RabbitMqServer } from '@tandem/transports/rabbitmq/rabbitmq-server';
+import { RabbitMqServer, type RabbitMqServerOptions } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import type { Pool } from 'pg';
 import type { Config } from './config.ts';
+import { DatabaseWatch } from './database-watch.ts';
 import { kafkaOf } from './followers/kafka-client.ts';
 import { PaymentDeadlines } from './deadlines/payment-deadlines.ts';
 import { GroupCommit } from './event-store/group-commit.ts';
@@ -28,11 +30,17 @@ import { QueriesController } from './queries/queries.controller.ts';
 import { WantedPayments } from './queries/wanted-payments.ts';
 import { checkParked, checkPublished } from './readiness.ts';
 
+/** Operators are answered, and repeats of commands, however much else is asked. */
+const CONTROL_CONNECTIONS_MAX = 3;
+const CONTROL_PREFETCH = 8;
+
 /** Everything that lives as long as the service, made once from its configuration. */
 export class Orders {
   readonly names: Topology;
   readonly commandPool: Pool;
   readonly queryPool: Pool;
+  readonly controlPool: Pool;
+  readonly database: DatabaseWatch;
   readonly relay: Relay;
   /** Undefined where jobs are left to other instances. */
   readonly jobs: PaymentJobs | undefined;
@@ -43,6 +51,7 @@ export class Orders {
   readonly parked: ParkedMessages;
   readonly commandServer: RabbitMqServer;
   readonly queryServer: RabbitMqServer;
+  readonly controlServer: RabbitMqServer;
   readonly health = new Health('orders');
 
   constructor(config: Config, logger: Logger) {
@@ -67,6 +76,14 @@ export class Orders {
       settings: LIST_SETTINGS,
       ...limits,
     });
+    this.controlPool = createPool({
+      url,
+      name: 'orders.control',
+      connectionsMax: CONTROL_CONNECTIONS_MAX,
+      statementTimeoutMs: 4_000,
+      ...limits,
+    });
+    this.database = new DatabaseWatch({ pool: this.controlPool, everyMs: 1_000, lockMsMax: limits.lockTimeoutMs });
     this.relay = new Relay({
       kafka: kafkaOf(config, logger),
       topology: this.names,
@@ -113,6 +130,7 @@ export class Orders {
       commandsMax: 500,
       unavailableAfterMs: 1_000,
       retryPauseMs: 50,
+      now: () => this.database.now(),
       limits: { totalMax: config.ORDER_TOTAL_MAX, eventsMax: config.ORDER_EVENTS_MAX },
       onAppended: () => {
         this.relay.wake();
@@ -135,19 +153,25 @@ export class Orders {
       onFailure: (reason) => logger.warn(`Gateways cannot be told of a switch: ${reason}`, 'Operator'),
     });
     const parked = { service: 'orders', table: 'parked', url: config.RABBITMQ_URL } as const;
-    this.parked = new ParkedMessages({ ...parked, pool: this.queryPool });
-    const serve = (queue: string, prefetchCount: number) =>
+    this.parked = new ParkedMessages({ ...parked, pool: this.controlPool });
+    const serve = (queue: string, prefetchCount: number, more: Partial<RabbitMqServerOptions> = {}) =>
       new RabbitMqServer({
         url: config.RABBITMQ_URL,
         queue,
         name: queue,
         prefetchCount,
         park: (message) => this.parked.park(message),
+        clock: this.database.clock,
+        ...more,
       });
     this.commandServer = serve(this.names.queues.orderCommands, config.ORDERS_PREFETCH);
     this.queryServer = serve(this.names.queues.orderQueries, config.ORDERS_PREFETCH);
+    this.controlServer = serve(this.names.queues.orderControl, CONTROL_PREFETCH, {
+      patterns: [...Object.values(INTAKE), ORDER_QUERIES.outcome, ...Object.values(parkedPatterns('orders'))],
+    });
     this.health.add('rabbitmq', () => this.#rabbitMq());
-    this.health.add('postgres', () => this.#postgres());
+    this.health.add('postgres', () => this.database.check());
+    this.health.add('clock', () => this.database.checkClock());
     this.health.add('relay', () => this.#relay());
     if (this.jobs !== undefined) this.health.add('payment jobs', () => this.#paymentJobs());
     this.health.add('parked', () => checkParked(this.parked).catch(notLooked));
@@ -160,17 +184,14 @@ export class Orders {
     await this.commits.drained();
     await Promise.all([this.relay.stop(), this.jobs?.stop()]);
     await this.#jobPublisher?.close();
-    await Promise.all([this.commandPool.end(), this.queryPool.end()]);
+    await this.database.stop();
+    await Promise.all([this.commandPool.end(), this.queryPool.end(), this.controlPool.end()]);
   }
 
   #rabbitMq(): Check {
-    const reason = this.commandServer.notReadyReason ?? this.queryServer.notReadyReason;
+    const servers = [this.commandServer, this.queryServer, this.controlServer];
+    const reason = servers.map(({ notReadyReason }) => notReadyReason).find((one) => one !== undefined);
     return reason === undefined ? { status: 'ok' } : { status: 'unavailable', reason };
-  }
-
-  async #postgres(): Promise<Check> {
-    await this.queryPool.query('select 1 from log');
-    return { status: 'ok' };
   }
 
   /** Orders are taken without Kafka: their events wait in the table. */
@@ -205,10 +226,10 @@ export class AppModule {
         HealthController,
       ],
       providers: [
-        { provide: CommandHandler, useValue: new CommandHandler(orders.commits) },
+        { provide: CommandHandler, useValue: new CommandHandler(orders.commits, orders.controlPool) },
         { provide: OrderQueries, useValue: new OrderQueries(orders.queryPool) },
         { provide: WantedPayments, useValue: new WantedPayments(orders.queryPool) },
-        { provide: IntakeSwitch, useValue: new IntakeSwitch(orders.queryPool, orders.everyGateway) },
+        { provide: IntakeSwitch, useValue: new IntakeSwitch(orders.controlPool, orders.everyGateway) },
         { provide: Parked, useValue: orders.parked },
         { provide: Health, useValue: orders.health },
       ],

@@ -11,9 +11,10 @@ export async function serve(config: Config): Promise<NestFastifyApplication> {
   const orders = new Orders(config, logger);
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(orders), new FastifyAdapter(), { logger });
   app.useGlobalPipes(new MessagePipe());
-  for (const strategy of [orders.commandServer, orders.queryServer])
+  for (const strategy of [orders.commandServer, orders.queryServer, orders.controlServer])
     app.connectMicroservice({ strategy }, { inheritAppConfig: true });
   await app.startAllMicroservices();
+  orders.database.start();
   if (config.ORDERS_RELAY === 'on') orders.relay.start();
   orders.deadlines.start();
   orders.jobs?.start();

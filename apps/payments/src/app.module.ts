@@ -8,6 +8,7 @@ import {
 import { parkedPatterns } from '@tandem/contracts/parked';
 import { paymentJobsTopology } from '@tandem/contracts/payment-jobs';
 import { topology } from '@tandem/contracts/topology';
+import { lookAtDatabase, MeasuredClock } from '@tandem/postgres/clock';
 import { createPool } from '@tandem/postgres/pool';
 import { Health, type Check } from '@tandem/telemetry/health';
 import { HealthController } from '@tandem/telemetry/health.controller';
@@ -163,7 +164,11 @@ export class Payments implements OnApplicationBootstrap, BeforeApplicationShutdo
 
   async #postgres(): Promise<Check> {
     await this.pool.query('select 1 from payments limit 1');
-    return { status: 'ok' };
+    const clock = new MeasuredClock();
+    const readOnly = await lookAtDatabase(this.pool, clock);
+    if (readOnly !== undefined) return { status: 'unavailable', reason: readOnly };
+    const { difference } = clock;
+    return difference === undefined ? { status: 'ok' } : { status: 'degraded', reason: difference };
   }
 
   /** Jobs wait on their queues meanwhile. */

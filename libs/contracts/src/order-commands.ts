@@ -13,6 +13,7 @@ import {
   Version,
 } from './order.ts';
 import { Rejection } from './rejections.ts';
+import { ORDER_COMMANDS } from './topology.ts';
 import { NewMetadata, newIdentifier, newText } from './text.ts';
 
 /** The body of `POST /v1/orders`. Line ids are given by orders, 1, 2, … in the order of the lines. */
@@ -190,3 +191,19 @@ export const CommandReply = z.discriminatedUnion('outcome', [
   z.strictObject({ outcome: z.literal('rejected'), rejection: Rejection, replayed: z.boolean() }),
 ]);
 export type CommandReply = z.infer<typeof CommandReply>;
+
+const repeated = <P extends string, M extends z.ZodType>(pattern: P, message: M) =>
+  z.strictObject({ pattern: z.literal(pattern), message });
+
+/** `order.outcome`: what this command was answered, if it was decided before. It is not carried out. */
+export const FindOutcome = z.discriminatedUnion('pattern', [
+  repeated(ORDER_COMMANDS.place, PlaceOrderMessage),
+  repeated(ORDER_COMMANDS.cancel, CancelOrderMessage),
+  repeated(ORDER_COMMANDS.ship, ShipOrderMessage),
+  repeated(ORDER_COMMANDS.deliver, ConfirmDeliveryMessage),
+  repeated(ORDER_COMMANDS.refund, RefundOrderMessage),
+  repeated(ORDER_COMMANDS.closeRefund, CloseRefundMessage),
+]);
+export type FindOutcome = z.infer<typeof FindOutcome>;
+export const FindOutcomeReply = z.strictObject({ reply: CommandReply.nullable() });
+export type FindOutcomeReply = z.infer<typeof FindOutcomeReply>;

@@ -16,6 +16,7 @@ export const ORDER_QUERIES = {
   list: 'order.list',
   events: 'order.events',
   paymentWanted: 'order.payment-wanted',
+  outcome: 'order.outcome',
 } as const;
 /** The operator's switch, which orders keeps: `set` is a command, `get` a query. */
 export const INTAKE = { get: 'intake.get', set: 'intake.set' } as const;
@@ -62,7 +63,10 @@ export function topology(namespace: string) {
     queues: {
       orderCommands: dotted('orders.commands'),
       orderQueries: dotted('orders.queries'),
+      /** What operators ask, and repeats of commands: never behind anything else. */
+      orderControl: dotted('orders.control'),
       analyticsQueries: dotted('analytics.queries'),
+      analyticsControl: dotted('analytics.control'),
       paymentsQueries: dotted('payments.queries'),
       paymentsCard: dotted('payments.card'),
       paymentsCardExpress: dotted('payments.card.express'),

@@ -2,12 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Logger } from '@nestjs/common';
 import { SwitchIntakeMessage, type Intake } from '@tandem/contracts/intake';
-import { INTAKE, ORDER_COMMANDS, topology } from '@tandem/contracts/topology';
+import { FindOutcome } from '@tandem/contracts/order-commands';
+import { INTAKE, ORDER_COMMANDS, ORDER_QUERIES, topology } from '@tandem/contracts/topology';
 import { FanoutPublisher } from '@tandem/transports/rabbitmq/fanout';
 import { RabbitMqServer } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import { RABBITMQ_URL, until } from '@tandem/transports/rabbitmq/rabbitmq.testing';
 import { readConfig } from '../config.ts';
 import { removeQueues } from '../gateway.testing.ts';
+import { commandIdOf } from '../orders/idempotency.ts';
 import { Problem } from '../problem.ts';
 import { serve, type Serving } from '../serve.ts';
 
@@ -24,6 +26,8 @@ let everyGateway: FanoutPublisher;
 let intake: Intake;
 let placed = 0;
 let asked = 0;
+/** What is awaited before it is said whether orders are taken. */
+let answers: Promise<void> = Promise.resolve();
 const gateways: Serving[] = [];
 
 beforeAll(async () => {
@@ -42,18 +46,22 @@ beforeAll(async () => {
   };
   const get = async () => {
     asked += 1;
+    await answers;
     return intake;
+  };
+  const outcome = async (data: unknown) => {
+    const { message } = FindOutcome.parse(data);
+    const known = message.commandId === commandIdOf('development', ORDER_COMMANDS.place, '', 'known');
+    const rejection = { code: 'total_mismatch', total: 1 };
+    return { reply: known ? { outcome: 'rejected', rejection, replayed: true } : null };
   };
   const refuse = async () => {
     placed += 1;
     return { outcome: 'rejected', rejection: { code: 'total_mismatch', total: 1 }, replayed: false };
   };
   for (const [queue, handlers] of [
-    [
-      names.queues.orderCommands,
-      { [INTAKE.set]: set, [ORDER_COMMANDS.place]: refuse, [ORDER_COMMANDS.cancel]: refuse },
-    ],
-    [names.queues.orderQueries, { [INTAKE.get]: get }],
+    [names.queues.orderCommands, { [ORDER_COMMANDS.place]: refuse, [ORDER_COMMANDS.cancel]: refuse }],
+    [names.queues.orderControl, { [INTAKE.set]: set, [INTAKE.get]: get, [ORDER_QUERIES.outcome]: outcome }],
     [names.queues.analyticsQueries, {}],
   ] as const) {
     const server = new RabbitMqServer({ url: RABBITMQ_URL, queue, name: queue, prefetchCount: 64 });
@@ -90,10 +98,15 @@ async function start(): Promise<string> {
 }
 
 const headers = { 'content-type': 'application/json' };
-const post = (url: string, path: string, body: object) =>
-  fetch(`${url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
-const place = (url: string) =>
-  post(url, '/v1/orders', { customerId: 'c', currency: 'EUR', lines: [{ sku: 'A', quantity: 1, unitPrice: 1 }] });
+const post = (url: string, path: string, body: object, more: Record<string, string> = {}) =>
+  fetch(`${url}${path}`, { method: 'POST', headers: { ...headers, ...more }, body: JSON.stringify(body) });
+const place = (url: string, key?: string) =>
+  post(
+    url,
+    '/v1/orders',
+    { customerId: 'c', currency: 'EUR', lines: [{ sku: 'A', quantity: 1, unitPrice: 1 }] },
+    key === undefined ? {} : { 'idempotency-key': key },
+  );
 const statusOf = async (answer: Promise<Response>) => (await answer).status;
 const turn = (url: string, body: object) => post(url, '/v1/admin/intake', body);
 
@@ -115,6 +128,12 @@ describe('the switch of the operator', () => {
       });
       expect(refused.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
       expect(refused.headers.get('idempotency-key')).toMatch(/./);
+    }
+    // What was answered before the pause is answered as it was.
+    for (const url of [one, two]) {
+      const repeated = await place(url, 'known');
+      expect([repeated.status, repeated.headers.get('idempotency-replayed')]).toEqual([400, 'true']);
+      expect(await statusOf(place(url, 'new'))).toBe(503);
     }
     const before = placed;
     for (const url of [one, two]) expect(await statusOf(place(url))).toBe(503);
@@ -139,6 +158,28 @@ describe('the switch of the operator', () => {
     await turn(later, { paused: false });
     for (const url of [one, later])
       await until('orders are taken again', async () => (await statusOf(place(url))) === 400, 30_000);
+  });
+
+  it('refuses orders at a gateway that starts while orders does not say whether they are taken', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    answers = promise;
+    // Listens before it has been told.
+    const config = readConfig({ RABBITMQ_URL, NAMESPACE, GATEWAY_PORT: '0', DEADLINE_MS: '3500', LOG_LEVEL: 'silent' });
+    const gateway = await serve(config);
+    gateways.push(gateway);
+    const url = await gateway.app.getUrl();
+    const refused = await place(url);
+    expect(Problem.parse(await refused.json())).toMatchObject({
+      code: 'unavailable',
+      detail: expect.stringContaining('not known'),
+    });
+    expect(refused.headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+    expect(placed).toBe(0);
+    expect(await (await fetch(`${url}/health/ready`)).json()).toMatchObject({
+      checks: { intake: { status: 'degraded' } },
+    });
+    resolve();
+    await until('orders are taken', async () => (await statusOf(place(url))) === 400, 30_000);
   });
 
   it('is not turned back by an older state that arrives late, nor by what is no state', async () => {

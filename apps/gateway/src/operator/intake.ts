@@ -2,12 +2,14 @@ import { Logger } from '@nestjs/common';
 import { Intake } from '@tandem/contracts/intake';
 import { readIgnoringUnknown } from '@tandem/contracts/later-versions';
 import type { Check } from '@tandem/telemetry/health';
-import { NotTakenError } from '@tandem/transports/rabbitmq/errors';
+import { within } from '@tandem/transports/rabbitmq/connection';
 import { FanoutListener } from '@tandem/transports/rabbitmq/fanout';
-import { ProblemError, retryAfter } from '../problem.ts';
+import { NOTHING_DONE, ProblemError, retryAfter } from '../problem.ts';
 
 /** How long a caller should leave a paused system alone. */
 const PAUSED_RETRY_MS = 30_000;
+/** How long an order waits to be told whether it is taken, before it is refused. */
+const KNOWN_MS_MAX = 1_000;
 
 export interface IntakeOptions {
   rabbitMqUrl: string;
@@ -23,15 +25,18 @@ export interface IntakeOptions {
 
 /**
  * Whether this gateway takes new orders, as the operator has it. Switches are heard on an exchange; what was said before, or
- * while the connection was away, is asked for. No order is taken before that: a gateway that starts during a pause never lets one
- * through.
+ * while the connection was away, is asked for. No order is taken before that: not to know is to refuse.
  */
 export class IntakeState {
   readonly #options: IntakeOptions;
   readonly #logger = new Logger('Intake');
   #intake: Intake | undefined;
-  /** Orders was there to be asked, though it may not have said. */
-  #asked = false;
+  /** Counts the times of listening; undefined while nothing is heard. */
+  #listening: number | undefined;
+  #times = 0;
+  /** Resolved while no switch can have been missed: it was asked since listening, and what was said since was heard. */
+  #known = Promise.withResolvers<void>();
+  #isKnown = false;
   #failure: string | undefined;
   #listener: FanoutListener | undefined;
   #asking: Promise<Error | undefined> | undefined;
@@ -50,7 +55,13 @@ export class IntakeState {
       exchange,
       name: `gateway hears ${exchange}`,
       onMessage: (value) => this.#hear(value),
+      onLost: () => {
+        this.#listening = undefined;
+        if (this.#isKnown) this.#known = Promise.withResolvers();
+        this.#isKnown = false;
+      },
       onListening: () => {
+        this.#listening = this.#times += 1;
         // An answer that is under way may be of before.
         void Promise.resolve(this.#asking).then(() => this.#ask());
       },
@@ -66,14 +77,17 @@ export class IntakeState {
   }
 
   /**
-   * Resolves when new orders are taken. While it is not known yet, orders is asked first.
+   * Resolves when new orders are taken. While it is not known, orders is asked first.
    *
-   * @throws ProblemError 503 while they are not; NotTakenError when orders cannot be reached to say.
+   * @throws ProblemError 503 while they are not, or orders does not say soon whether they are.
    */
   async expectOpen(): Promise<void> {
-    if (!this.#asked) {
-      const failure = await this.#ask();
-      if (failure instanceof NotTakenError) throw failure;
+    if (!this.#isKnown) {
+      void this.#ask();
+      if (!(await within(KNOWN_MS_MAX, this.#known.promise)))
+        throw new ProblemError('unavailable', `${NOTHING_DONE}: it is not known whether new orders are taken`, {
+          headers: retryAfter(1_000),
+        });
     }
     if (this.#intake?.paused !== true) return;
     const { reason } = this.#intake;
@@ -83,8 +97,9 @@ export class IntakeState {
 
   /** For readiness: paused is as the operator wants it; only not to know is worth telling. */
   check(): Check {
-    if (this.#failure === undefined) return { status: 'ok' };
-    return { status: 'degraded', reason: `whether orders are taken could not be asked: ${this.#failure}` };
+    if (this.#failure === undefined && this.#isKnown) return { status: 'ok' };
+    const reason = this.#failure ?? 'switches are not heard';
+    return { status: 'degraded', reason: `whether orders are taken is not known: ${reason}` };
   }
 
   #hear(value: unknown): undefined {
@@ -111,13 +126,16 @@ export class IntakeState {
 
   async #askOnce(): Promise<Error | undefined> {
     const { ask, refreshMs, retryMs } = this.#options;
+    const listening = this.#listening;
     const failure = await ask().then(
       (intake) => this.#hear(intake),
       (error: Error) => error,
     );
     this.#failure = failure?.message;
-    // What does not reach orders would not bring an order there either.
-    this.#asked ||= !(failure instanceof NotTakenError);
+    if (failure === undefined && listening !== undefined && listening === this.#listening) {
+      this.#isKnown = true;
+      this.#known.resolve();
+    }
     clearTimeout(this.#next);
     if (!this.#closed)
       this.#next = setTimeout(() => void this.#ask(), failure === undefined ? refreshMs : retryMs).unref();

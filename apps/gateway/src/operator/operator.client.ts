@@ -6,19 +6,16 @@ import { ask } from '../ask.ts';
 import { command, type Sending } from '../command.ts';
 import { traceparentOf } from '../trace.ts';
 
-/** The operator's switch, which orders keeps, over RabbitMQ. */
+/** The operator's switch, which orders keeps, over RabbitMQ, on a queue that nothing else fills. */
 @Injectable()
 export class OperatorClient {
-  constructor(
-    private readonly commands: RabbitMqClient,
-    private readonly queries: RabbitMqClient,
-  ) {}
+  constructor(private readonly control: RabbitMqClient) {}
 
   intake(traceparent = traceparentOf(undefined, '')): Promise<Intake> {
-    return ask(this.queries, INTAKE.get, {}, traceparent);
+    return ask(this.control, INTAKE.get, {}, traceparent);
   }
 
   switchIntake(message: SwitchIntakeMessage, sending: Sending): Promise<SwitchIntakeReply> {
-    return command(this.commands, INTAKE.set, message, sending);
+    return command(this.control, INTAKE.set, message, sending);
   }
 }

@@ -4,6 +4,7 @@ import type {
   CloseRefundMessage,
   CommandReply,
   ConfirmDeliveryMessage,
+  FindOutcomeReply,
   PlaceOrderSent,
   RefundOrderMessage,
   ShipOrderMessage,
@@ -17,6 +18,7 @@ import type {
   ListOrdersReply,
 } from '@tandem/contracts/order-queries';
 import { ORDER_COMMANDS, ORDER_QUERIES } from '@tandem/contracts/topology';
+import { NotTakenError } from '@tandem/transports/rabbitmq/errors';
 import type { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
 import { ask } from '../ask.ts';
 import { command, type Sending } from '../command.ts';
@@ -27,31 +29,51 @@ export class OrdersClient {
   constructor(
     private readonly commands: RabbitMqClient,
     private readonly queries: RabbitMqClient,
+    /** For what was answered before; with few slots, because most of what comes past a limit is new. */
+    private readonly lookUps: RabbitMqClient,
   ) {}
 
-  /** Whether as many commands wait for their answer as may. */
-  get full(): boolean {
-    return this.commands.full;
+  /** Whether the next command would be refused: as many wait for their answer as may, and it cannot be a repeat. */
+  isFull(mayRepeat: boolean): boolean {
+    return this.commands.full && !(mayRepeat && !this.lookUps.full);
+  }
+
+  /**
+   * The answer of a command that was given before, while no new one is taken.
+   *
+   * @throws `refusal` when there was none, or it cannot be looked up.
+   */
+  async repeat(pattern: OrderCommandPattern, message: object, sending: Sending, refusal: Error): Promise<CommandReply> {
+    if (!sending.mayRepeat) throw refusal;
+    const { traceparent } = sending;
+    const asked = { pattern, message };
+    const found = await this.lookUps
+      .request<FindOutcomeReply>(ORDER_QUERIES.outcome, asked, { traceparent })
+      .catch(() => {
+        throw refusal;
+      });
+    if (found.reply === null) throw refusal;
+    return found.reply;
   }
 
   place(message: { commandId: string; body: PlaceOrderSent }, sending: Sending): Promise<CommandReply> {
-    return command(this.commands, ORDER_COMMANDS.place, message, sending);
+    return this.#command(ORDER_COMMANDS.place, message, sending);
   }
 
   cancel(message: CancelOrderMessage, sending: Sending): Promise<CommandReply> {
-    return command(this.commands, ORDER_COMMANDS.cancel, message, sending);
+    return this.#command(ORDER_COMMANDS.cancel, message, sending);
   }
 
   ship(message: ShipOrderMessage, sending: Sending): Promise<CommandReply> {
-    return command(this.commands, ORDER_COMMANDS.ship, message, sending);
+    return this.#command(ORDER_COMMANDS.ship, message, sending);
   }
 
   deliver(message: ConfirmDeliveryMessage, sending: Sending): Promise<CommandReply> {
-    return command(this.commands, ORDER_COMMANDS.deliver, message, sending);
+    return this.#command(ORDER_COMMANDS.deliver, message, sending);
   }
 
   refund(message: RefundOrderMessage, sending: Sending): Promise<CommandReply> {
-    return command(this.commands, ORDER_COMMANDS.refund, message, sending);
+    return this.#command(ORDER_COMMANDS.refund, message, sending);
   }
 
   closeRefund(message: CloseRefundMessage, sending: Sending): Promise<CommandReply> {
@@ -69,4 +91,13 @@ export class OrdersClient {
   events(query: ListOrderEvents, traceparent: string): Promise<ListOrderEventsReply> {
     return ask(this.queries, ORDER_QUERIES.events, query, traceparent);
   }
+
+  #command(pattern: OrderCommandPattern, message: object, sending: Sending): Promise<CommandReply> {
+    return command<CommandReply>(this.commands, pattern, message, sending).catch((error: Error) => {
+      if (error instanceof NotTakenError) return this.repeat(pattern, message, sending, error);
+      throw error;
+    });
+  }
 }
+
+type OrderCommandPattern = (typeof ORDER_COMMANDS)[keyof typeof ORDER_COMMANDS];

@@ -66,8 +66,12 @@ export class OrdersController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Order> {
     const { commandId, ...sending } = prepare(request, reply, ORDER_COMMANDS.place);
-    await this.intake.expectOpen();
-    const order = orderOf(await this.orders.place({ commandId, body }, sending), reply);
+    const message = { commandId, body };
+    const answer = await this.intake.expectOpen().then(
+      () => this.orders.place(message, sending),
+      (refusal: Error) => this.orders.repeat(ORDER_COMMANDS.place, message, sending, refusal),
+    );
+    const order = orderOf(answer, reply);
     reply.header('location', `/v1/orders/${order.id}`);
     return order;
   }

@@ -7,5 +7,7 @@ import { commandIdOf, idempotencyKeyOf } from './idempotency.ts';
 export function prepare(request: FastifyRequest, reply: FastifyReply, operation: string, orderId = '') {
   const key = idempotencyKeyOf(request.headers['idempotency-key']);
   reply.header('idempotency-key', key);
-  return { commandId: commandIdOf(subjectOf(request), operation, orderId, key), key, traceparent: traceOf(request) };
+  const mayRepeat = request.headers['idempotency-key'] !== undefined;
+  const commandId = commandIdOf(subjectOf(request), operation, orderId, key);
+  return { commandId, key, traceparent: traceOf(request), mayRepeat };
 }

@@ -32,7 +32,7 @@ let asked: RebuildProjection[] = [];
 let reply: RebuildReply | undefined;
 
 beforeAll(async () => {
-  const queue = names.queues.analyticsQueries;
+  const queue = names.queues.analyticsControl;
   server = new RabbitMqServer({ url: RABBITMQ_URL, queue, name: queue, prefetchCount: 64 });
   const rebuild = async (data: unknown) => {
     asked.push(RebuildProjection.parse(data));

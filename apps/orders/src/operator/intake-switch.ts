@@ -1,5 +1,5 @@
 import type { Intake, SwitchIntakeMessage, SwitchIntakeReply } from '@tandem/contracts/intake';
-import { transaction } from '@tandem/postgres/transaction';
+import { confirmStored, durableTransaction } from '@tandem/postgres/durable';
 import { OutcomeUnknownError } from '@tandem/transports/rabbitmq/errors';
 import type { FanoutPublisher } from '@tandem/transports/rabbitmq/fanout';
 import type { Pool } from 'pg';
@@ -50,7 +50,7 @@ export class IntakeSwitch {
   }
 
   #store(commandId: string, paused: boolean, reason: string | null) {
-    return transaction(this.#pool, async (client) => {
+    return durableTransaction(this.#pool, async (client) => {
       await client.query('lock table intake in share row exclusive mode');
       const { rowCount } = await client.query(
         `insert into intake (revision, command_id, paused, reason)
@@ -58,6 +58,7 @@ export class IntakeSwitch {
          on conflict (command_id) do nothing`,
         [commandId, paused, reason],
       );
+      if (rowCount === 0) await confirmStored(client);
       const { rows } = await client.query<Row>(
         `select * from intake
           where command_id = $1 or revision = (select max(revision) from intake)

@@ -1,4 +1,4 @@
-import { Controller } from '@nestjs/common';
+import { Controller, UseFilters } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload, Transport } from '@nestjs/microservices';
 import {
   PlaceOrderMessage,
@@ -11,9 +11,12 @@ import {
   RecordDeclineMessage,
   RecordRefundMessage,
   RecordRefundDeclineMessage,
+  FindOutcome,
   type CommandReply,
+  type FindOutcomeReply,
 } from '@tandem/contracts/order-commands';
-import { ORDER_COMMANDS } from '@tandem/contracts/topology';
+import { ORDER_COMMANDS, ORDER_QUERIES } from '@tandem/contracts/topology';
+import { DatabaseFailureFilter } from '@tandem/transports/rabbitmq/database-failure.filter';
 import { RequestContext } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import { CommandHandler } from './command-handler.ts';
 
@@ -99,5 +102,11 @@ export class OrderController {
     @Ctx() context: RequestContext,
   ): Promise<CommandReply> {
     return this.handler.address(commandId, { type: 'RecordRefundDecline', ...asked }, context);
+  }
+
+  @MessagePattern(ORDER_QUERIES.outcome, Transport.RMQ)
+  @UseFilters(new DatabaseFailureFilter('reads'))
+  async outcome(@Payload({ schema: FindOutcome }) asked: FindOutcome): Promise<FindOutcomeReply> {
+    return { reply: (await this.handler.find(asked)) ?? null };
   }
 }

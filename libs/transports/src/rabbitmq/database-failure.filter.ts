@@ -1,5 +1,6 @@
 import { type ArgumentsHost, Catch } from '@nestjs/common';
 import { BaseRpcExceptionFilter } from '@nestjs/microservices';
+import { UncertainCommitError } from '@tandem/postgres/durable';
 import { isConnectionLost, isNotDone } from '@tandem/postgres/errors';
 import { OutcomeUnknownError, UnavailableError } from './errors.ts';
 
@@ -22,6 +23,8 @@ export class DatabaseFailureFilter extends BaseRpcExceptionFilter {
   }
 
   #told(cause: unknown): unknown {
+    if (cause instanceof UncertainCommitError)
+      return new OutcomeUnknownError('It is not known whether the standby has it', { cause });
     if (isNotDone(cause)) return new UnavailableError('The database cannot do it now', { cause });
     if (!isConnectionLost(cause)) return cause;
     return this.#changes

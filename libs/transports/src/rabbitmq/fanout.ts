@@ -70,6 +70,8 @@ export interface FanoutListenerOptions extends FanoutOptions {
   onMessage: (value: unknown) => void;
   /** From now on nothing is missed: what was said before must be asked for. Called again after every interruption. */
   onListening: () => void;
+  /** From now on something may be missed, until `onListening`. */
+  onLost: () => void;
 }
 
 /** Hears what is published to an exchange, on a queue that lives as long as its connection. */
@@ -78,7 +80,7 @@ export class FanoutListener {
   readonly #channel: KeptChannel<Channel>;
 
   /** Starts connecting and keeps at it until `close`. */
-  constructor({ url, exchange, name, onFailure, onMessage, onListening }: FanoutListenerOptions) {
+  constructor({ url, exchange, name, onFailure, onMessage, onListening, onLost }: FanoutListenerOptions) {
     this.#manager = openConnection(url, name);
     this.#channel = new KeptChannel(this.#manager, {
       open: (connection) => connection.createChannel(),
@@ -92,7 +94,7 @@ export class FanoutListener {
         });
       },
       opened: onListening,
-      lost: () => undefined,
+      lost: onLost,
       failed: (error) => onFailure(error.message),
     });
   }

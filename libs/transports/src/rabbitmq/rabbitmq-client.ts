@@ -117,11 +117,11 @@ export class RabbitMqClient extends ClientRMQ {
   }
 
   /**
-   * Whether nobody takes requests from the queue: seen twice, a second apart, so that a consumer that connects again is waited
+   * Set while nobody takes requests from the queue: seen twice, a second apart, so that a consumer that connects again is waited
    * for. Until one is there, requests are refused at once, instead of one deadline later.
    */
-  get isDeserted(): boolean {
-    return this.#seenWithout >= DESERTED_LOOKS;
+  get desertedReason(): string | undefined {
+    return this.#seenWithout < DESERTED_LOOKS ? undefined : `nobody takes requests from ${this.#settings.queue}`;
   }
 
   /** Why the client is not ready, in words for a health check. */
@@ -291,7 +291,7 @@ export class RabbitMqClient extends ClientRMQ {
 
   #lookLater(): void {
     // Soon, when somebody is waited for.
-    const lookMs = this.isDeserted ? LOOK_MS / 4 : LOOK_MS;
+    const lookMs = this.desertedReason !== undefined ? LOOK_MS / 4 : LOOK_MS;
     this.#look = setTimeout(() => {
       void this.#lookForConsumers().finally(() => {
         if (this.#manager !== undefined && !this.#closing) this.#lookLater();
@@ -396,7 +396,7 @@ export class RabbitMqClient extends ClientRMQ {
     if (reason !== undefined) return new NotTakenError(reason);
     if (this.#full) return new NotTakenError('RabbitMQ takes messages slower than they come');
     if (this.full) return new NotTakenError(`${this.#waiting.size} requests wait for an answer`);
-    if (this.isDeserted) return new NotTakenError(`Nobody takes requests from ${this.#settings.queue}`);
+    if (this.desertedReason !== undefined) return new NotTakenError(this.desertedReason);
     return deadlineMs > 0 ? undefined : new NotTakenError('The deadline has passed');
   }
 

@@ -720,11 +720,11 @@ describe('outcomes', () => {
     const client = await call({ deadlineMs: 30_000 });
     expect(await client.request('echo', 1)).toEqual({ echo: 1 });
     await server.close();
-    await until('it is known', () => client.isDeserted, 30_000);
+    await until('it is known', () => client.desertedReason !== undefined, 30_000);
     expect(await failure(client.request('echo', 2))).toBeInstanceOf(NotTakenError);
     expect(await messages()).toBe(0);
     await serve({ echo });
-    await until('it is known', () => !client.isDeserted, 30_000);
+    await until('it is known', () => client.desertedReason === undefined, 30_000);
     expect(await client.request('echo', 3)).toEqual({ echo: 3 });
   });
 
