@@ -105,6 +105,7 @@ const order = (more: Partial<Order> = {}): Order =>
     total: 2500,
     delivery: 'standard',
     payment: { method: 'card' },
+    refundStatus: 'none',
     placedAt: '2026-01-01T00:00:00.000Z',
     position: 7,
     ...more,

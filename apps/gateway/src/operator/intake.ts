@@ -83,8 +83,10 @@ export class IntakeState {
    */
   async expectOpen(): Promise<void> {
     if (!this.#isKnown) {
-      void this.#ask();
-      if (!(await within(KNOWN_MS_MAX, this.#known.promise)))
+      const known = this.#known.promise;
+      const failed = this.#ask().then((failure) => (failure === undefined ? known : undefined));
+      await within(KNOWN_MS_MAX, Promise.race([known, failed]));
+      if (!this.#isKnown)
         throw new ProblemError('unavailable', `${NOTHING_DONE}: it is not known whether new orders are taken`, {
           headers: retryAfter(1_000),
         });
