@@ -17,7 +17,6 @@ export async function serve(config: Config): Promise<NestFastifyApplication> {
   app.connectMicroservice({ strategy: analytics.controlServer }, { inheritAppConfig: true });
   app.connectMicroservice({ strategy: analytics.eventServer });
   app.connectMicroservice({ strategy: analytics.checkpointServer });
-  app.enableShutdownHooks(['SIGTERM', 'SIGINT'], { useProcessExit: true });
   await app.startAllMicroservices();
   await app.listen(config.ANALYTICS_PORT, config.ANALYTICS_HOST);
   logger.log(`Analytics listens on ${await app.getUrl()}`, 'Analytics');

@@ -1,6 +1,5 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { topology } from '@tandem/contracts/topology';
-import { MeasuredClock } from '@tandem/postgres/clock';
 import { Health, type Check } from '@tandem/telemetry/health';
 import { HealthModule } from '@tandem/telemetry/health.controller';
 import { RabbitMqClient, type RabbitMqClientOptions } from '@tandem/transports/rabbitmq/rabbitmq-client';
@@ -36,7 +35,6 @@ export class Gateway {
 
   constructor(config: Config) {
     const { queues, exchanges } = topology(config.NAMESPACE);
-    const clock = new MeasuredClock();
     const client = (queue: string, more: Partial<RabbitMqClientOptions> = {}) =>
       new RabbitMqClient({
         url: config.RABBITMQ_URL,
@@ -47,9 +45,10 @@ export class Gateway {
         ...more,
       });
     const bounded = { waitMsMax: config.IN_FLIGHT_WAIT_MS };
+    const control = client(queues.orderControl, { inFlightMax: CONTROL_MAX });
+    const { clock } = control;
     const commands = client(queues.orderCommands, { ...bounded, clock });
     const queries = client(queues.orderQueries, bounded);
-    const control = client(queues.orderControl, { inFlightMax: CONTROL_MAX, clock });
     const lookUps = client(queues.orderControl, { inFlightMax: LOOK_UPS_MAX, clock });
     // Some of its answers are waited for on purpose: `?after=`.
     const analytics = client(queues.analyticsQueries);

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
+import { runUntilSignal } from '@tandem/telemetry/stop-on-signal';
 import { readConfig } from './config.ts';
-import { serve, stopOnSignal } from './serve.ts';
+import { serve } from './serve.ts';
 
 const config = readConfig();
-stopOnSignal(await serve(config), config);
+runUntilSignal(async () => (await serve(config)).stop, config.STOP_DELAY_MS + config.STOP_MS + 12_000);

@@ -31,7 +31,9 @@ export async function serve(config: Config): Promise<Serving> {
   const stop = async () => {
     gateway.health.stopping();
     await pause(config.STOP_DELAY_MS);
+    const cut = setTimeout(() => app.getHttpServer().closeAllConnections(), config.STOP_MS);
     await app.close();
+    clearTimeout(cut);
     await gateway.close();
     logger.log('Stopped', 'Gateway');
   };
@@ -54,22 +56,4 @@ export async function createApp(
   app.useGlobalFilters(new ProblemFilter(methodsOf));
   serveOpenApi(app);
   return app;
-}
-
-/** Stops on SIGTERM and SIGINT, once; what hangs is cut off, so that the process ends. */
-export function stopOnSignal({ app, stop }: Serving, { STOP_DELAY_MS, STOP_MS }: Config): void {
-  const stopMs = STOP_DELAY_MS + STOP_MS;
-  const onSignal = () => {
-    setTimeout(() => app.getHttpServer().closeAllConnections(), stopMs).unref();
-    setTimeout(() => process.exit(1), stopMs + 12_000).unref();
-    stop().then(
-      () => process.exit(0),
-      (error: unknown) => {
-        console.error(error);
-        process.exit(1);
-      },
-    );
-  };
-  process.once('SIGTERM', onSignal);
-  process.once('SIGINT', onSignal);
 }

@@ -61,11 +61,11 @@ export class DatabaseWatch {
     const { pool, lockMsMax } = this.#options;
     const readOnly = await lookAtDatabase(pool, this.clock);
     if (readOnly !== undefined) return readOnly;
-    // A lock of one key shows it as classid and objid; the holder's transaction tells one turn from the next.
+    // Without the table `log` nobody has run the migrations. A lock of one key shows it as classid and objid; the holder's transaction tells one turn from the next.
     const { rows } = await pool.query<{ pid: number; transaction: string }>({
       name: 'holder-of-appends',
       text: `select pid, virtualtransaction as transaction from pg_locks
-              where exists (select from log) and locktype = 'advisory' and granted and classid = 0 and objid = 42 and objsubid = 1
+              where (select count(*) from log) >= 0 and locktype = 'advisory' and granted and classid = 0 and objid = 42 and objsubid = 1
                 and database = (select oid from pg_database where datname = current_database())`,
     });
     const [holder] = rows;

@@ -15,7 +15,6 @@ export async function serve(config: Config): Promise<NestFastifyApplication> {
   app.useGlobalPipes(new MessagePipe());
   app.connectMicroservice({ strategy: payments.jobServer }, { inheritAppConfig: true });
   app.connectMicroservice({ strategy: payments.queryServer }, { inheritAppConfig: true });
-  app.enableShutdownHooks(['SIGTERM', 'SIGINT'], { useProcessExit: true });
   await app.startAllMicroservices();
   await app.listen(config.PAYMENTS_PORT, config.PAYMENTS_HOST);
   logger.log(`Payments listens on ${await app.getUrl()}`, 'Payments');

@@ -92,6 +92,15 @@ export class Provider {
   }
 
   /** Finishes nothing: whoever waits for an answer asks again. */
+  /** Takes nothing more, and answers what was asked. */
+  async drain(): Promise<void> {
+    const closed = new Promise((resolve) => this.#server.close(resolve));
+    // Those that fall idle only then would be kept open by their clients.
+    const cutting = setInterval(() => this.#server.closeIdleConnections(), 20);
+    await closed;
+    clearInterval(cutting);
+  }
+
   async close(): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise((closed) => this.#server.close(closed));

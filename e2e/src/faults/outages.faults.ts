@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { expectNothingLostAndNothingTwice } from './counted.testing.ts';
+import { databaseOf } from './log.testing.ts';
 import { cutAgainAndAgain, placedBy, startLoad, stopLoads, type Attempt } from './load.testing.ts';
 import type { OwnServer } from './servers.testing.ts';
 import type { OwnService } from './services.testing.ts';
@@ -131,6 +132,118 @@ function killedAndStarted(server: () => OwnServer, look: () => Promise<void>): P
     look,
   );
 }
+
+/** One placement by hand; its key is counted in the end when it is answered with 201. */
+async function place(at: string, key: string) {
+  const response = await fetch(`${at}/v1/orders`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'idempotency-key': key },
+    body: JSON.stringify({ customerId: 'c-1', currency: 'EUR', lines: [{ sku: 'A-1', quantity: 1, unitPrice: 100 }] }),
+    signal: AbortSignal.timeout(20_000),
+  });
+  const answer = (await response.json()) as { id: string; version: number; code?: string };
+  if (response.status === 201) placed.set(key, answer);
+  return { status: response.status, code: answer.code, replayed: response.headers.get('idempotency-replayed') };
+}
+
+const isDecided = async (database: pg.Client, ms: number) =>
+  (await database.query('select 1 from commands where decided_at > $1', [new Date(ms)])).rowCount === 1;
+
+describe('a synchronous standby that is away', () => {
+  const unknown = { status: 504, code: 'outcome_unknown' };
+  let server: pg.Client;
+  let database: pg.Client;
+
+  const standby = async (name: string) => {
+    await server.query(`alter system set synchronous_standby_names = '${name}'`);
+    await server.query('select pg_reload_conf()');
+    const isSet = async () =>
+      (await database.query('show synchronous_standby_names')).rows[0].synchronous_standby_names === name;
+    await until('the server knows', isSet);
+  };
+  beforeAll(async () => {
+    server = new pg.Client(system.servers.postgres.address);
+    await server.connect();
+    database = await databaseOf(system, 'orders');
+  });
+  afterAll(async () => {
+    await standby('');
+    await Promise.all([server.end(), database.end()]);
+  });
+
+  it('leaves a commit unknown, and every repeat of its key, until it is back', async () => {
+    const began = Date.now();
+    await standby('nobody');
+    expect(await place(gateway.url, 'standby-1')).toMatchObject(unknown);
+    expect(await isDecided(database, began)).toBe(true);
+    // What is seen here is not on the standby.
+    expect(await place(gateway.url, 'standby-1')).toMatchObject(unknown);
+    await standby('');
+    expect(await place(gateway.url, 'standby-1')).toMatchObject({ status: 201, replayed: 'true' });
+  });
+
+  it('leaves a commit unknown whose connection is ended while it waits', async () => {
+    await standby('nobody');
+    const waiting = place(gateway.url, 'standby-2');
+    const ended = await until('it waits for the standby', async () => {
+      const { rowCount } = await server.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep' and application_name = 'orders.commands'`,
+      );
+      return rowCount === 1;
+    });
+    void ended;
+    expect(await waiting).toMatchObject(unknown);
+    await standby('');
+    expect(await place(gateway.url, 'standby-2')).toMatchObject({ status: 201, replayed: 'true' });
+  });
+});
+
+describe('a signal to stop', () => {
+  it('that comes twice, while an order is under way, costs nobody an answer', async () => {
+    const [another, takesOver] = await Promise.all([system.start('gateway'), system.launch('orders')]);
+    const database = await databaseOf(system, 'orders');
+    await database.query('begin; select pg_advisory_xact_lock(42)');
+    const underWay = [place(another.url, 'signal-1'), place(another.url, 'signal-2')];
+    const waiting = `select 1 from pg_locks where locktype = 'advisory' and objid = 42 and not granted`;
+    await until('it waits for its lock', async () => ((await database.query(waiting)).rowCount ?? 0) > 0);
+    for (let times = 0; times < 3; times += 1) for (const service of [another, orders]) service.kill('SIGTERM');
+    await pause(500);
+    for (const service of [another, orders]) service.kill('SIGTERM');
+    await database.query('rollback');
+    await database.end();
+    expect((await Promise.all(underWay)).map(({ status }) => status)).toEqual([201, 201]);
+    expect(await Promise.all([another.exited, orders.exited])).toEqual([0, 0]);
+    orders = takesOver;
+    await orders.untilReady();
+  });
+
+  it.each(['gateway', 'orders', 'analytics', 'payments', 'provider'] as const)(
+    'that comes twice as soon as %s listens ends it in order',
+    async (name) => {
+      const service = await system.launch(name);
+      const lives = async () => (await fetch(`${service.url}/health/live`)).ok;
+      await until(`${name} listens`, lives, { timeoutMs: 60_000, about: service.log });
+      service.kill('SIGTERM');
+      service.kill('SIGTERM');
+      expect(await service.exited).toBe(0);
+    },
+  );
+});
+
+describe('orders that are gone while their queue is there', () => {
+  it('are refused soon, and taken again when somebody takes requests from it', async () => {
+    orders.kill('SIGKILL');
+    const soon = { status: 503, code: 'unavailable' };
+    await until('it is known', async () => (await place(gateway.url, 'gone-1')).status === 503, { timeoutMs: 30_000 });
+    const began = performance.now();
+    expect(await place(gateway.url, 'gone-2')).toMatchObject(soon);
+    expect(performance.now() - began).toBeLessThan(4_000);
+    expect((await gateway.readiness()).checks['services']).toMatchObject({ status: 'degraded' });
+    orders = await system.start('orders');
+    await until('it is known', async () => (await place(gateway.url, 'gone-1')).status === 201);
+    await until('it is told', async () => (await gateway.readiness()).checks['services']?.status === 'ok');
+  });
+});
 
 describe('invariant 5: RabbitMQ away', () => {
   const look = async () => {

@@ -13,6 +13,7 @@ import { ORDER_ID, cancelling, placing, recordingPayment, shipping } from '../or
 import type { Command } from './decide-batch.ts';
 import { GroupCommit } from './group-commit.ts';
 import { load } from './load.ts';
+import { storedAnswer } from './stored-answer.ts';
 
 const POSTGRES_URL = process.env['POSTGRES_URL'] ?? 'postgres://postgres@127.0.0.1:5432/postgres';
 const MIGRATIONS = fileURLToPath(new URL('../../migrations', import.meta.url));
@@ -191,6 +192,16 @@ describe('a group of commands', () => {
     expect(await commits.execute(paid, inTime)).toMatchObject({ outcome: 'accepted' });
     const again = await instance(poolOf(database.url)).execute(early, inTime);
     expect(again).toEqual({ ...refused, replayed: true });
+  });
+
+  it('tells what a command was answered without deciding it, and nothing of one that was not decided', async () => {
+    const command = place();
+    expect(await storedAnswer(pool, command)).toBeUndefined();
+    const reply = await instance().execute(command, inTime);
+    expect(await storedAnswer(pool, command)).toEqual({ ...reply, replayed: true });
+    const other = { ...command, payloadHash: randomUUID() };
+    expect(await storedAnswer(pool, other)).toMatchObject({ rejection: { code: 'key_reused' } });
+    expect(await count('commands where id = $1', [command.id])).toBe(1);
   });
 
   it('keeps no refusal for the id of an order that never existed', async () => {

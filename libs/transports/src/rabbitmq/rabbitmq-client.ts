@@ -39,7 +39,7 @@ export interface RabbitMqClientOptions {
   batchItemsMax?: number;
   /** How large one message of several requests may be, 256 KiB unless set. */
   batchBytesMax?: number;
-  /** The service's time, learned from its answers. Shared by the clients of one service; of its own unless set. */
+  /** Another client's, of the same service, so that what one has learned helps the other. */
   clock?: MeasuredClock;
 }
 
@@ -66,7 +66,8 @@ export interface RequestOptions {
 export class RabbitMqClient extends ClientRMQ {
   readonly #settings: Required<Omit<RabbitMqClientOptions, 'waitMsMax' | 'clock'>>;
   readonly #slots: Slots;
-  readonly #clock: MeasuredClock;
+  /** The service's time, as its answers tell it. */
+  readonly clock: MeasuredClock;
   /** What waits for an answer, by id. Ids are never used twice, so a late answer finds nobody. */
   readonly #waiting = new Map<string, Waiting>();
   #lastId = 0;
@@ -99,7 +100,7 @@ export class RabbitMqClient extends ClientRMQ {
     const { batchItemsMax = BATCH_ITEMS_MAX, batchBytesMax = BATCH_BYTES_MAX } = options;
     this.#settings = { ...options, batchItemsMax, batchBytesMax };
     this.#slots = new Slots(options.inFlightMax, options.waitMsMax);
-    this.#clock = options.clock ?? new MeasuredClock();
+    this.clock = options.clock ?? new MeasuredClock();
     if (!(batchItemsMax >= 1 && batchItemsMax <= BATCH_ITEMS_MAX))
       throw new RangeError(`batchItemsMax must be between 1 and ${BATCH_ITEMS_MAX}, not ${batchItemsMax}`);
     if (!(batchBytesMax >= 1 && batchBytesMax <= BATCH_BYTES_MAX))
@@ -426,7 +427,7 @@ export class RabbitMqClient extends ClientRMQ {
     const now = performance.now();
     const { content, options } = batch.length === 1 ? single(first, now) : coalesced(batch, now);
     // The latest that it may be there: what is told must never seem older than it is.
-    if (this.#clock.isMeasured) options.headers = { ...options.headers, [SENT_AT]: Math.ceil(this.#clock.latestMs()) };
+    if (this.clock.isMeasured) options.headers = { ...options.headers, [SENT_AT]: Math.ceil(this.clock.latestMs()) };
     for (const waiting of batch) waiting.sentAt = now;
     try {
       if (!channel.publish('', this.#settings.queue, content, options)) this.#full = true;
@@ -455,7 +456,7 @@ export class RabbitMqClient extends ClientRMQ {
   #learnTime(answers: readonly ReplyItem[], answeredAt: number): void {
     let sentAt = -Infinity;
     for (const { id } of answers) sentAt = Math.max(sentAt, this.#waiting.get(id ?? '')?.sentAt ?? -Infinity);
-    if (sentAt > -Infinity) this.#clock.learn(sentAt, performance.now(), answeredAt);
+    if (sentAt > -Infinity) this.clock.learn(sentAt, performance.now(), answeredAt);
   }
 
   #answered({ id, wellFormed, response, err }: ReplyItem): void {
