@@ -16,6 +16,7 @@ describe('the configuration', () => {
     ['GATEWAY_PORT', '70000'],
     ['DEADLINE_MS', 'soon'],
     ['LOG_LEVEL', 'loud'],
+    ['IDEMPOTENCY_REQUIRED', 'maybe'],
     ['AFTER_WAIT_MS', '5000'],
   ])('names %s when it is wrong', (name, value) => {
     expect(() => readConfig({ [name]: value })).toThrow(`${name}:`);

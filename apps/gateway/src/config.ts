@@ -21,6 +21,8 @@ const Environment = z.object({
   /** How long the last of them may have to wait at the rate at which answers come, in milliseconds: fewer may wait then. */
   IN_FLIGHT_WAIT_MS: count(500),
   BODY_BYTES_MAX: count(65_536),
+  /** Whether a command without an `Idempotency-Key` is refused. */
+  IDEMPOTENCY_REQUIRED: z.stringbool().default(false),
   /** How long a client may take to send its whole request, in milliseconds. */
   REQUEST_TIMEOUT_MS: count(10_000),
   /** How long a connection without a request stays open, in milliseconds. */

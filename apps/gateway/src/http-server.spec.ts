@@ -1,4 +1,5 @@
 import { connect, type AddressInfo } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Gateway } from './app.module.ts';
 import { readConfig } from './config.ts';
@@ -184,6 +185,23 @@ describe('without RabbitMQ', () => {
     expect(ready.statusCode).toBe(503);
     expect(ready.json()).toMatchObject({ status: 'unavailable', checks: { rabbitmq: { status: 'unavailable' } } });
   });
+});
+
+it('commands without a key are refused where one is required, and queries are not', async () => {
+  const config = readConfig({ GATEWAY_PORT: '0', IDEMPOTENCY_REQUIRED: 'true' });
+  const strict = await createApp(config, new Gateway(config), false);
+  try {
+    await strict.init();
+    const url = '/v1/orders';
+    const payload = JSON.stringify(order);
+    const without = await strict.inject({ method: 'POST', url, headers: json, payload });
+    expect(problemOf(without).errors).toEqual([{ header: 'Idempotency-Key', detail: 'is required' }]);
+    const headers = { ...json, 'idempotency-key': 'cart-77' };
+    expect(problemOf(await strict.inject({ method: 'POST', url, headers, payload })).status).toBe(503);
+    expect(problemOf(await strict.inject({ url })).status).toBe(503);
+  } finally {
+    await strict.close();
+  }
 });
 
 describe('problems', () => {
@@ -415,6 +433,38 @@ describe('what HTTP leaves no choice about', () => {
     expect(Problem.parse(JSON.parse(cut.body)).code).toBe('malformed_request');
   });
 });
+
+it('says nothing in the log of clients that go away', async () => {
+  const lines: unknown[] = [];
+  const note = (...line: unknown[]) => void lines.push(line);
+  const ignore = () => undefined;
+  const config = readConfig({ GATEWAY_PORT: '0' });
+  const logger = { log: ignore, debug: ignore, warn: note, error: note, fatal: note };
+  const noted = await createApp(config, new Gateway(config), logger);
+  try {
+    await noted.listen(0, '127.0.0.1');
+    const server = noted.getHttpServer();
+    const at = (server.address() as AddressInfo).port;
+    const open = () => new Promise<number>((resolve) => server.getConnections((_error, count) => resolve(count)));
+    const long = (type: string) =>
+      `POST /v1/orders HTTP/1.1\r\nhost: x\r\ncontent-type: ${type}\r\ncontent-length: 9\r\n\r\n{`;
+    const chunked = long('application/json').replace('content-length: 9', 'transfer-encoding: chunked');
+    const cut = ['GET /v1', long('application/json'), long('text/plain'), chunked, long('a/b') + long('a/b')];
+    const left = cut.flatMap((bytes) =>
+      (['resetAndDestroy', 'destroy', 'end'] as const).map((leave) => {
+        const socket = connect(at, '127.0.0.1', () => socket.write(bytes));
+        return { socket: socket.on('error', ignore).resume(), leave };
+      }),
+    );
+    await fetch(`http://127.0.0.1:${at}/health/live`, { headers: { connection: 'close' } });
+    for (const { socket, leave } of left) socket[leave]();
+    for (const end = Date.now() + 15_000; (await open()) > 0 && Date.now() < end;) await pause(5);
+    expect(await open()).toBe(0);
+  } finally {
+    await noted.close();
+  }
+  expect(lines).toEqual([]);
+}, 20_000);
 
 describe('what is not HTTP', () => {
   const bodyOf = (answer: string): unknown => JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')));

@@ -72,6 +72,7 @@ export function httpServer(
   answerEverything(server.server, HEADERS);
   // Node drops what is past 2,000 lines: refused instead, see below.
   server.server.maxHeadersCount = 0;
+  server.decorateRequest('keyRequired', config.IDEMPOTENCY_REQUIRED);
   readJsonBodies(server);
   const methodsOf = rememberMethods(server);
   const begin = (request: FastifyRequest, reply: FastifyReply, done: () => void) => {

@@ -5,16 +5,20 @@ import { invalidRequest } from '../problem.ts';
 export const IDEMPOTENCY_KEY_LENGTH_MAX = 255;
 
 const VISIBLE = /^[\x21-\x7e]+$/;
-/** A string of RFC 8941: quotes and backslashes within are escaped by a backslash. */
-const QUOTED = /^"((?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/;
+/** A value of RFC 9651, section 3.3: string, text, token, bytes, boolean, number or date. */
+const VALUE =
+  /"(?:[ !#-[\]-~]|\\["\\])*"|%"[ !#-$&-~%]*"|[a-zA-Z*][\w!#$%&'*+.^`|~:/-]*|:[\w+/=]*:|\?[01]|@?-?\d{1,15}(?:\.\d{1,3})?/;
+/** A string with its parameters, which say nothing here: quotes and backslashes within are escaped by a backslash. */
+const QUOTED = new RegExp(`^"((?:[!#-[\\]-~]|\\\\["\\\\])*)"(?:; *[a-z*][a-z\\d_.*-]*(?:=(?:${VALUE.source}))?)*$`);
 
 /**
  * The caller's `Idempotency-Key`, or a new one if there is none. A key in quotes is the same key as without them, as
- * draft-ietf-httpapi-idempotency-key-header has it quoted and most callers do not.
+ * draft-ietf-httpapi-idempotency-key-header has it quoted and most callers do not; parameters after the quotes say nothing here.
  *
- * @throws ProblemError 400 naming the header, for anything but 1 to 255 visible ASCII characters.
+ * @throws ProblemError 400 naming the header, for anything but 1 to 255 visible ASCII characters, or none where one is required.
  */
-export function idempotencyKeyOf(header: string | string[] | undefined): string {
+export function idempotencyKeyOf(header: string | string[] | undefined, required = false): string {
+  if (header === undefined && required) throw invalidRequest([{ header: 'Idempotency-Key', detail: 'is required' }]);
   if (header === undefined) return randomUUID();
   const key = typeof header !== 'string' ? '' : header.startsWith('"') ? unquoted(header) : header;
   if (key.length >= 1 && key.length <= IDEMPOTENCY_KEY_LENGTH_MAX && VISIBLE.test(key)) return key;
