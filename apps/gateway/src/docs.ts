@@ -75,8 +75,15 @@ export function documented(operation: Operation): MethodDecorator {
       headers: responseHeaders(success.headers ?? {}),
       examples: examplesOf(success.examples),
     } as Parameters<typeof ApiResponse>[0]),
-    ...Object.entries(empty).map(([status, text]) => ApiResponse({ status: Number(status), description: text })),
+    ...Object.entries(empty).map(([status, text]) =>
+      ApiResponse({ status: Number(status), description: text, headers: responseHeaders(success.headers ?? {}) }),
+    ),
     ...problemResponses(operation),
+    ApiResponse({
+      status: 'default',
+      description: 'Any other problem, such as 404, 405, 408, 414 or 431, which come before the operation is reached.',
+      standardSchema: Problem,
+    } as Parameters<typeof ApiResponse>[0]),
     ...Object.entries(headers).map(([name, header]) => ApiHeader({ name, required: false, ...header })),
   ];
   if (operation.path !== undefined)

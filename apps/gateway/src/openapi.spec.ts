@@ -97,6 +97,7 @@ describe('the OpenAPI document', () => {
       'POST /v1/admin/parked/{id}/drop',
       'GET /v1/admin/projections',
       'POST /v1/admin/projections/{name}/rebuild',
+      'POST /v1/admin/projections/{name}/rebuild/cancel',
       'GET /v1/admin/intake',
       'POST /v1/admin/intake',
     ]);

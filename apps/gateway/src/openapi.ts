@@ -7,18 +7,18 @@ export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
   const config = new DocumentBuilder()
     .setTitle('Tandem')
     .setDescription(
-      'An order platform on two message brokers. Errors are RFC 9457 problem documents with a stable `code`; their `type` ' +
-        'is a path of this server that explains it. Bodies are strict: an unknown field is an error. Each example of an ' +
-        'answer has the request that leads to it, in `x-request`. Answers may get more fields, and enumerations in them more ' +
-        'values: ignore what you do not know. Lengths of strings count UTF-16 units. There is no authentication yet: keep ' +
-        'the server behind something that has.',
+      'An order platform on two message brokers. Errors are RFC 9457 problem documents with a stable `code`; their `type` is a ' +
+        'path of this server that explains the code. Request bodies are strict: an unknown field is an error. Answers may gain ' +
+        'fields, and their enumerations values: ignore what you do not know. String lengths count UTF-16 units. There is no ' +
+        'authentication yet: put the server behind something that authenticates. Each example of an answer comes with the ' +
+        'request that leads to it, in `x-request`.',
     )
     .setVersion('1')
     .setLicense('MIT', 'https://spdx.org/licenses/MIT.html')
     .addServer('/')
-    .addTag('orders', 'Placing, reading, and all that may become of them')
-    .addTag('analytics', 'What has been counted')
-    .addTag('admin', 'What operators do: what was set aside, and whether new orders are taken')
+    .addTag('orders', 'Place, read and change orders')
+    .addTag('analytics', 'Numbers counted from the events of all orders')
+    .addTag('admin', 'Parked messages, projections, and whether new orders are taken')
     .build();
   const document = SwaggerModule.createDocument(app, config);
   // The probes are for operators and are no part of the API.

@@ -1,6 +1,7 @@
 import { Controller, Logger, UseFilters } from '@nestjs/common';
 import { EventPattern, Payload, Transport } from '@nestjs/microservices';
 import { LogCheckpoint } from '@tandem/contracts/event-record';
+import { readIgnoringUnknown } from '@tandem/contracts/later-versions';
 import { ORDER_CHECKPOINTS } from '@tandem/contracts/topology';
 import { BatchFailureFilter } from '@tandem/transports/kafka/batch-failure.filter';
 import type { KafkaBatch, KafkaRecord } from '@tandem/transports/kafka/kafka-batch';
@@ -23,9 +24,9 @@ export class CheckpointsController {
   }
 }
 
-function checkpointOf({ value }: KafkaRecord): LogCheckpoint | undefined {
+export function checkpointOf({ value }: KafkaRecord): LogCheckpoint | undefined {
   try {
-    return LogCheckpoint.safeParse(JSON.parse(value?.toString() ?? 'null')).data;
+    return readIgnoringUnknown(LogCheckpoint, JSON.parse(value?.toString() ?? 'null')).data;
   } catch {
     return undefined;
   }

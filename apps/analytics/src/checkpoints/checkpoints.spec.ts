@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
+import type { KafkaRecord } from '@tandem/transports/kafka/kafka-batch';
 import fc from 'fast-check';
 import { someHistories } from '../histories.testing.ts';
 import { Chain } from '../order-log.testing.ts';
+import { checkpointOf } from './checkpoints.controller.ts';
 import { CHECKPOINTS_MAX, Checkpoints } from './checkpoints.ts';
 
 const PARTITIONS = 3;
@@ -133,5 +135,16 @@ describe('an end that is missing', () => {
       [1, 1n],
     ]);
     expect(checkpoints.missing(marks, offsets)).toMatchObject([{ partition: 0, position: 5 }]);
+  });
+});
+
+describe('a record of the checkpoints', () => {
+  const read = (checkpoint: object) => checkpointOf({ value: Buffer.from(JSON.stringify(checkpoint)) } as KafkaRecord);
+
+  it('is read without the fields that a later relay has added', () => {
+    const { said } = logWith([10]);
+    const later = { ...said[0], sealedAt: 1, partitions: said[0]?.partitions.map((it) => ({ ...it, bytes: 1 })) };
+    expect(read(later)).toEqual(said[0]);
+    expect(read({ ...later, position: -1 })).toBeUndefined();
   });
 });

@@ -13,8 +13,8 @@ import { invalidRequest } from '../problem.ts';
 
 const tag = 'analytics';
 const description =
-  '`position` says how far has been counted: every event up to there is in the numbers, none of a later one. With ' +
-  '`after` the answer waits until it has counted that far, and is 503 `not_counted_yet` if it takes too long.';
+  'The numbers contain every event up to `position` and no later one. With `after` the answer waits until that position is ' +
+  'counted; if that takes too long, it is 503 `not_counted_yet`.';
 /** The end of each example: how far it has counted. */
 const counted = { position: 1234, parked: 0 };
 
@@ -34,7 +34,7 @@ const query = (operation: {
     description: [operation.description, description].filter(Boolean).join(' '),
     success: {
       status: 200,
-      description: 'What has been counted',
+      description: 'The numbers',
       schema: operation.schema,
       examples: operation.examples,
     },
@@ -50,9 +50,9 @@ const query = (operation: {
 const refused = (summary: string, parameters: Record<string, string>, parameter: string, detail: string) =>
   problemExample(summary, { query: parameters }, invalidRequest([{ parameter, detail }]));
 
-const malformedPosition = refused('A position that is none', { after: 'latest' }, 'after', 'must be a whole number');
+const malformedPosition = refused('Malformed position', { after: 'latest' }, 'after', 'must be a whole number');
 const emptyRange = refused(
-  'A range that ends before it begins',
+  'Empty range',
   { from: '2026-01-02T00:00:00Z', to: '2026-01-01T00:00:00Z' },
   'to',
   'leaves an empty range: `from` must be before `to`',
@@ -61,9 +61,9 @@ const emptyRange = refused(
 export const DocumentSummary = () =>
   query({
     id: 'getSummary',
-    summary: 'Orders that ever got there, the money of each currency, and rates',
+    summary: 'Get orders by status ever reached, money by currency, and rates',
     description:
-      'Sums are integers in minor units. Rates are of the seconds before the newest event that was counted, whenever that was.',
+      'Sums are integers in minor units. Rates cover the seconds before the newest counted event, whenever that was.',
     schema: Summary,
     examples: {
       counted: {
@@ -97,7 +97,7 @@ export const DocumentSummary = () =>
 export const DocumentRevenue = () =>
   query({
     id: 'getRevenue',
-    summary: 'Revenue and orders by the minute, hour or day',
+    summary: 'Get revenue and orders by minute, hour or day',
     description:
       'Buckets with something in them, by the time of the event, in UTC, from `from` up to, not including, `to`.',
     schema: Revenue,
@@ -147,7 +147,7 @@ export const DocumentRevenue = () =>
     },
     refusals: {
       tooLong: refused(
-        'More buckets than one answer has',
+        'More buckets than one answer may have',
         { from: '2026-01-01T00:00:00Z', to: '2026-01-03T00:00:00Z' },
         'from',
         'leaves a range of 2880 minutes, more than 1440',
@@ -159,10 +159,9 @@ export const DocumentRevenue = () =>
 export const DocumentFunnel = () =>
   query({
     id: 'getFunnel',
-    summary: 'How many orders got how far, and why they were cancelled',
+    summary: 'Get how many orders reached each status, and why orders were cancelled',
     description:
-      'What happened in the hours of the range, whenever the orders were placed; rates are shares of the orders that were ' +
-      'placed in it, so in a short range one may pass 1.',
+      'Counts what happened in the hours of the range, whenever the orders were placed. Rates are shares of the orders placed in the range, so a rate of a short range may exceed 1.',
     schema: Funnel,
     examples: {
       aDay: {
@@ -190,11 +189,9 @@ export const DocumentFunnel = () =>
 export const DocumentDurations = () =>
   query({
     id: 'getDurations',
-    summary: 'How long orders took to be paid and to be shipped',
+    summary: 'Get how long orders took to be paid and shipped',
     description:
-      'From the placing of the order to its payment, and to the shipment after which nothing remains, of those that got ' +
-      'there in the hours of the range. A quantile q is the duration at rank ⌊q × (orders − 1)⌋, within one percent: of a few ' +
-      'orders p99 is not the longest. All are null when there is no order.',
+      'From placing to payment, and from placing to the shipment after which nothing remains, of the orders that got there in the hours of the range. A quantile q is the duration at rank ⌊q × (orders − 1)⌋, within one percent: of few orders, p99 is not the longest. Without orders all values are null.',
     schema: Durations,
     examples: {
       aDay: {
@@ -219,7 +216,7 @@ export const DocumentDurations = () =>
     },
     refusals: {
       tooLong: refused(
-        'More hours than one answer takes in',
+        'More hours than one answer may cover',
         { from: '2026-01-01T00:00:00Z', to: '2026-03-01T00:00:00Z' },
         'from',
         'leaves a range of 1416 hours, more than 744',
@@ -230,9 +227,8 @@ export const DocumentDurations = () =>
 export const DocumentProducts = () =>
   query({
     id: 'getTopProducts',
-    summary: 'The products of which most was ordered',
-    description:
-      'Of each currency those with the largest amounts, quantity × unit price of the orders placed on the days of the range.',
+    summary: 'Get the top products of each currency',
+    description: 'By amount (quantity × unit price) of the orders placed on the days of the range.',
     schema: TopProducts,
     examples: {
       aWeek: {
@@ -255,8 +251,8 @@ export const DocumentProducts = () =>
 export const DocumentCustomers = () =>
   query({
     id: 'getTopCustomers',
-    summary: 'The customers who ordered most',
-    description: 'Of each currency those with the largest totals of the orders placed on the days of the range.',
+    summary: 'Get the top customers of each currency',
+    description: 'By the total of their orders placed on the days of the range.',
     schema: TopCustomers,
     examples: {
       aWeek: {
@@ -277,13 +273,13 @@ export const DocumentCustomers = () =>
   });
 
 function tooMany(): Example {
-  return refused('More than one answer has', { limit: '1000' }, 'limit', 'must be at most 100');
+  return refused('Limit above 100', { limit: '1000' }, 'limit', 'must be at most 100');
 }
 
 export const DocumentLag = () =>
   query({
     id: 'getLag',
-    summary: 'What is in the log and not counted yet',
+    summary: 'Get what is in the log and not counted yet',
     description:
       'Offsets of each partition of `order.events`. The age of the oldest record that is not counted is the time since it ' +
       'was written to the log, within a hundredth.',

@@ -10,10 +10,10 @@ export const DocumentGetIntake = () =>
   documented({
     id: 'getIntake',
     tag: 'admin',
-    summary: 'Whether new orders are taken',
+    summary: 'Read whether new orders are taken',
     success: {
       status: 200,
-      description: 'The switch as it is',
+      description: 'The current state',
       schema: Intake,
       examples: {
         open: {
@@ -26,7 +26,7 @@ export const DocumentGetIntake = () =>
     problems: {
       invalid_request: {
         parameter: problemExample(
-          'A parameter, where there are none',
+          'Unknown parameter',
           { query: { paused: 'true' } },
           invalidRequest([{ parameter: 'paused', detail: 'is not a parameter of this request' }]),
         ),
@@ -39,30 +39,30 @@ export const DocumentSwitchIntake = () =>
   documented({
     id: 'switchIntake',
     tag: 'admin',
-    summary: 'Stop taking new orders, or take them again',
+    summary: 'Pause or resume new orders',
     description:
-      'Answered when every gateway has been told. While `paused`, POST /v1/orders is answered 503 with Retry-After, everywhere; ' +
-      'whatever else is asked goes on, and so do commands on orders that are there.',
+      'The answer comes when every connected gateway knows. While `paused`, every gateway answers `POST /v1/orders` with 503 and ' +
+      '`Retry-After`; everything else works, commands on existing orders included.',
     headers: keyHeader,
-    body: { resume: { summary: 'Take them again', value: resume } },
+    body: { resume: { summary: 'Resume', value: resume } },
     success: {
       status: 200,
-      description: 'The switch as it is now',
+      description: 'The new state',
       schema: Intake,
-      headers: { 'Idempotency-Key': 'The key of the request, also one that was made here' },
+      headers: { 'Idempotency-Key': 'The key of the request, or the generated one' },
       examples: { resumed: { summary: 'New orders are taken again', request: { body: resume }, value: open } },
     },
     problems: {
       invalid_request: {
         neither: problemExample(
-          'Neither on nor off',
+          '`paused` is missing',
           { body: { paused: 'maybe' } },
           invalidRequest([{ pointer: '/paused', detail: 'must be true or false' }]),
         ),
       },
       key_reused: {
         reusedKey: problemExample(
-          'The key of another request',
+          'Key of another request',
           {
             before: [{ operationId: 'switchIntake', headers: { 'Idempotency-Key': 'stock-1' }, body: resume }],
             headers: { 'Idempotency-Key': 'stock-1' },

@@ -42,8 +42,8 @@ function documentedCommand(command: Command): MethodDecorator {
     description,
     headers: {
       ...keyHeader,
-      'If-Match': { description: 'ETags of which the order must have one, or *; 412 otherwise', example: '"1"' },
-      'If-None-Match': { description: 'ETags that the order must not have; * refuses whatever it has', example: '"9"' },
+      'If-Match': { description: 'ETags, or `*`; 412 unless one of them is that of the order', example: '"1"' },
+      'If-None-Match': { description: 'ETags, or `*`; 412 if one of them is that of the order', example: '"9"' },
     },
     bodyRequired: ['shipOrder', 'closeRefund'].includes(id),
     body,
@@ -64,14 +64,14 @@ function documentedCommand(command: Command): MethodDecorator {
       },
       version_mismatch: {
         moved: problemExample(
-          'An order that has changed since it was read',
+          'Order changed since it was read',
           { before: [placeAndPay], headers: { 'If-Match': '"1"' }, body: accepted },
           refused({ code: 'version_mismatch', status: 'paid', version: 2 }, EXAMPLE_ORDER_ID),
         ),
       },
       key_reused: {
         reusedKey: problemExample(
-          'The key of another request',
+          'Key of another request',
           { before: [...before, { operationId: id, headers, body: accepted }], headers, body: other },
           refused({ code: 'key_reused' }),
         ),
@@ -85,13 +85,13 @@ function documentedCommand(command: Command): MethodDecorator {
 
 const closed = (body: object) =>
   problemExample(
-    'An order that is cancelled already',
+    'Order already cancelled',
     { before: [place, cancel], body },
     refused({ code: 'order_closed', status: 'cancelled', version: 2 }, EXAMPLE_ORDER_ID),
   );
 const notPaid = (body: object) =>
   problemExample(
-    'An order that is not paid yet',
+    'Order not paid yet',
     { before: [place], body },
     refused({ code: 'order_not_ready', status: 'placed', version: 1 }, EXAMPLE_ORDER_ID),
   );
@@ -104,22 +104,22 @@ export const DocumentCancelOrder = () =>
     id: 'cancelOrder',
     summary: 'Cancel an order',
     description:
-      'From placed, or from paid until the first shipment; what was paid is refunded. An empty body counts as {}.',
+      'A placed order, or a paid one before its first shipment; the payment is refunded. An empty body counts as `{}`.',
     body: {
-      withReason: { summary: 'Saying why', value: cancel.body },
-      plain: { summary: 'Saying nothing', value: {} },
+      withReason: { summary: 'With a reason', value: cancel.body },
+      plain: { summary: 'Without a reason', value: {} },
     },
     before: [place],
     accepted: cancel.body,
     other: { reason: 'Ordered by mistake' },
     examples: {
       withReason: {
-        summary: 'The version that was read',
+        summary: 'Only the version that was read',
         request: { before: [place], headers: { 'If-Match': '"1"' }, body: cancel.body },
         value: cancelled,
       },
       paid: {
-        summary: 'One that was paid, whose money goes back',
+        summary: 'A paid order, which is refunded',
         request: { before: [placeAndPay], body: cancel.body },
         value: {
           ...cancelled,
@@ -133,7 +133,7 @@ export const DocumentCancelOrder = () =>
       order_closed: { closed: closed({}) },
       order_shipped_in_part: {
         shippedInPart: problemExample(
-          'An order of which a part has been shipped',
+          'Order shipped in part',
           { before: [placeAndPay, { operationId: 'shipOrder', body: shipPart }], body: {} },
           refused({ code: 'order_shipped_in_part', status: 'paid', version: 3 }, EXAMPLE_ORDER_ID),
         ),
@@ -155,26 +155,26 @@ export const DocumentShipOrder = () =>
     id: 'shipOrder',
     summary: 'Ship an order, or a part of it',
     description:
-      'A paid order is shipped in as many parts as it takes, each with what remains unless lines are named; with the last it ' +
-      'is `shipped`. What was refunded by its lines does not remain.',
+      'A paid order may be shipped in several parts. A shipment without `lines` holds everything that remains; after the last ' +
+      'one the status is `shipped`. Quantities refunded by line are not shipped.',
     body: {
-      whole: { summary: 'All that remains', value: ship },
+      whole: { summary: 'Everything that remains', value: ship },
       part: { summary: 'A part, by the ids of its lines', value: shipPart },
     },
     before: [placeAndPay],
     accepted: ship,
     other: { ...ship, carrier: 'bike' },
     examples: {
-      whole: { summary: 'All of it', request: { before: [placeAndPay], body: ship }, value: shipped },
+      whole: { summary: 'The whole order', request: { before: [placeAndPay], body: ship }, value: shipped },
       part: {
-        summary: 'A part of it, after which it is still `paid`',
+        summary: 'A part, after which the order is still `paid`',
         request: { before: [placeAndPay], headers: { 'If-Match': '"2"' }, body: shipPart },
         value: { ...paid, version: 3, shipments: [shipment] },
       },
     },
     invalidRequests: {
       twice: problemExample(
-        'A line that is named twice',
+        'Line named twice',
         { before: [place], body: { ...ship, lines: [...shipPart.lines, ...shipPart.lines] } },
         invalidRequest([{ pointer: '/lines', detail: 'name a line twice' }]),
       ),
@@ -184,7 +184,7 @@ export const DocumentShipOrder = () =>
       order_not_ready: { notPaid: notPaid(ship) },
       nothing_to_ship: {
         refunded: problemExample(
-          'An order that was refunded whole',
+          'Order refunded in full',
           { before: [placeAndPay, { operationId: 'refundOrder', body: {} }], body: ship },
           refused({ code: 'nothing_to_ship', status: 'paid', version: 3 }, EXAMPLE_ORDER_ID),
         ),
@@ -192,14 +192,14 @@ export const DocumentShipOrder = () =>
       too_many_events: {},
       line_unknown: {
         unknownLine: problemExample(
-          'A line that the order does not have',
+          'Unknown line',
           { before: [placeAndPay], body: { ...ship, lines: [{ id: 7, quantity: 1 }] } },
           refused({ code: 'line_unknown', status: 'paid', version: 2, lineId: 7 }, EXAMPLE_ORDER_ID),
         ),
       },
       line_exceeded: {
         tooMany: problemExample(
-          'More than remains of a line',
+          'More than remains of the line',
           {
             before: [placeAndPay, { operationId: 'shipOrder', body: shipPart }],
             body: { ...ship, lines: [{ id: 1, quantity: 2 }] },
@@ -214,8 +214,8 @@ export const DocumentConfirmDelivery = () =>
   documentedCommand({
     id: 'confirmDelivery',
     summary: 'Confirm that an order was delivered',
-    description: 'Once it is shipped whole, or the rest of it was refunded. An empty body counts as {}.',
-    body: { plain: { summary: 'Nothing needs to be said', value: {} } },
+    description: 'The order must be shipped in full, or its rest refunded. An empty body counts as `{}`.',
+    body: { plain: { summary: 'Empty', value: {} } },
     before: [placeAndPay, shipWhole],
     accepted: {},
     other: {},
@@ -242,17 +242,17 @@ export const DocumentRefundOrder = () =>
     id: 'refundOrder',
     summary: 'Refund an order, or a part of it',
     description:
-      'What was paid goes back in as many parts as it takes: an amount, lines, or all that remains. A line carries its ' +
-      'share of shipping, tax and discounts: the total is split in proportion to the prices of the lines, in whole minor units ' +
-      'that add up to it (largest remainder; of equal ones the first line), and a line among its pieces in the same way. What is ' +
-      'refunded by its lines is not shipped any more, nor is anything once the order is refunded whole. The answer holds the ' +
-      'refund as asked for; `recordedAt` says when the money went. If the provider refuses it, `declined` says why, and its ' +
-      'amount and lines may be asked for again, also of a cancelled order; or the refund is closed by hand. `refundStatus` ' +
-      'counts what was given back. An empty body counts as {}.',
+      'A payment may be refunded in several parts: an amount, lines, or everything that remains. A line carries its share ' +
+      'of shipping, tax and discounts: the total is split in proportion to the prices of the lines, in whole minor units that ' +
+      'add up to it (largest remainder; among equal remainders the first line), and a line among its pieces in the same way. ' +
+      'Quantities refunded by line are not shipped, and nothing is shipped once the order is refunded in full. The answer ' +
+      'holds the refund as requested; `recordedAt` is set when the money has gone back. If the provider declines it, ' +
+      '`declined` says why, and its amount and lines can be requested again, also of a cancelled order, or the refund can be ' +
+      'closed by hand. `refundStatus` says how much has gone back. An empty body counts as `{}`.',
     body: {
       amount: { summary: 'An amount, in minor units', value: refund },
-      lines: { summary: 'Lines, with their share of the adjustments', value: refundLines },
-      rest: { summary: 'All that remains', value: {} },
+      lines: { summary: 'Lines, with their shares of the adjustments', value: refundLines },
+      rest: { summary: 'Everything that remains', value: {} },
     },
     before: [placeAndPay],
     accepted: refund,
@@ -264,7 +264,7 @@ export const DocumentRefundOrder = () =>
         value: { ...paid, version: 3, refunds: [{ id: 1, ...refund, requestedAt }] },
       },
       lines: {
-        summary: 'One of two pieces, after the delivery',
+        summary: 'One of two pieces, after delivery',
         request: { before: [placeAndPay, shipWhole, { operationId: 'confirmDelivery', body: {} }], body: refundLines },
         value: {
           ...shipped,
@@ -277,7 +277,7 @@ export const DocumentRefundOrder = () =>
     },
     invalidRequests: {
       both: problemExample(
-        'An amount and lines',
+        'Both an amount and lines',
         { before: [place], body: { ...refund, ...refundLines } },
         invalidRequest([{ pointer: '/lines', detail: 'cannot be given together with an amount' }]),
       ),
@@ -295,21 +295,21 @@ export const DocumentRefundOrder = () =>
       },
       nothing_to_refund: {
         twice: problemExample(
-          'An order whose money has all been asked back',
+          'Everything is requested already',
           { before: [placeAndPay, { operationId: 'refundOrder', body: {} }], body: {} },
           refused({ code: 'nothing_to_refund', status: 'paid', version: 3 }, EXAMPLE_ORDER_ID),
         ),
       },
       line_unknown: {
         unknownLine: problemExample(
-          'A line that the order does not have',
+          'Unknown line',
           { before: [placeAndPay], body: { lines: [{ id: 7, quantity: 1 }] } },
           refused({ code: 'line_unknown', status: 'paid', version: 2, lineId: 7 }, EXAMPLE_ORDER_ID),
         ),
       },
       line_exceeded: {
         tooMany: problemExample(
-          'More than remains of a line',
+          'More than remains of the line',
           { before: [placeAndPay], body: { lines: [{ id: 1, quantity: 3 }] } },
           refused({ code: 'line_exceeded', status: 'paid', version: 2, lineId: 1, remaining: 2 }, EXAMPLE_ORDER_ID),
         ),
@@ -326,15 +326,15 @@ export const DocumentCloseRefund = () =>
       id: 'closeRefund',
       summary: 'Close a refund by hand',
       description:
-        'For a refund that the payment provider declined, or does not decide: somebody has settled it in another way. It is not asked ' +
-        'for any more, and its amount stays asked back, so that it is not paid twice.',
+        'For a refund that the payment provider declined or does not decide, and that was settled in another way. It is not ' +
+        'requested again, and its amount still counts as requested, so that it is not paid twice.',
       body: { withReason: { summary: 'How it was settled', value: close } },
       before: [placeAndPay, refundFirst],
       accepted: close,
       other: { reason: 'The customer keeps the goods' },
       examples: {
         closed: {
-          summary: 'A refund that the provider did not make',
+          summary: 'A refund that the provider declined',
           request: { before: [placeAndPay, refundFirst], body: close },
           value: {
             ...paid,
@@ -347,14 +347,14 @@ export const DocumentCloseRefund = () =>
         order_not_ready: { notPaid: notPaid(close) },
         refund_unknown: {
           unknownRefund: problemExample(
-            'A refund that the order did not ask for',
+            'Unknown refund',
             { before: [placeAndPay], body: close },
             refused({ code: 'refund_unknown', status: 'paid', version: 2, refundId: 1 }, EXAMPLE_ORDER_ID),
           ),
         },
         refund_settled: {
           closedTwice: problemExample(
-            'A refund that was closed before',
+            'Refund already closed',
             { before: [placeAndPay, refundFirst, { operationId: 'closeRefund', body: close }], body: close },
             refused({ code: 'refund_settled', status: 'paid', version: 4, refundId: 1 }, EXAMPLE_ORDER_ID),
           ),

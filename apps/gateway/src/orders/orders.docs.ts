@@ -25,12 +25,13 @@ export const DocumentPlaceOrder = () =>
     tag,
     summary: 'Place an order',
     description:
-      'Answered when the order is committed. Amounts are integers in minor units (cents, for EUR). Adjustments come from ' +
-      'the caller; a discount is negative. An order that costs nothing is paid at once. A repeat with the same key has the header Idempotency-Replayed.',
+      'The answer comes when the order is committed. Amounts are integers in minor units (cents for EUR). Adjustments come ' +
+      'from the caller; a discount is negative. An order with a total of 0 is paid at once. A retry with the same ' +
+      '`Idempotency-Key` gets the first answer again, with the header `Idempotency-Replayed: true`.',
     headers: keyHeader,
     body: {
-      smallest: { summary: 'What an order needs', value: smallest },
-      everything: { summary: 'All that an order may say', value: everything },
+      smallest: { summary: 'The smallest order', value: smallest },
+      everything: { summary: 'An order with every field', value: everything },
     },
     success: {
       status: 201,
@@ -38,14 +39,14 @@ export const DocumentPlaceOrder = () =>
       schema: Order,
       headers: { Location: 'The path of the order', ...commandHeaders },
       examples: {
-        smallest: { summary: 'What an order needs', request: { body: smallest }, value: placedSmallest },
-        everything: { summary: 'All that an order may say', request: { body: everything }, value: placedEverything },
+        smallest: { summary: 'The smallest order', request: { body: smallest }, value: placedSmallest },
+        everything: { summary: 'An order with every field', request: { body: everything }, value: placedEverything },
       },
     },
     problems: {
       invalid_request: {
         unknownField: problemExample(
-          'A field that orders do not have, and a quantity of none',
+          'Unknown field, and a quantity of 0',
           { body: { ...smallest, colour: 'red', lines: [{ sku: 'A-1', quantity: 0, unitPrice: 1250 }] } },
           invalidRequest([
             { pointer: '/lines/0/quantity', detail: 'must be at least 1' },
@@ -53,7 +54,7 @@ export const DocumentPlaceOrder = () =>
           ]),
         ),
         malformedKey: problemExample(
-          'An idempotency key with a space',
+          'Idempotency key with a space',
           { body: smallest, headers: { 'Idempotency-Key': 'cart 77' } },
           invalidRequest([
             { header: 'Idempotency-Key', detail: 'takes one key of 1 to 255 visible ASCII characters, quoted or not' },
@@ -62,21 +63,21 @@ export const DocumentPlaceOrder = () =>
       },
       total_mismatch: {
         wrongTotal: problemExample(
-          'Lines and adjustments add up to something else',
+          '`expectedTotal` differs from the total',
           { body: { ...smallest, expectedTotal: 2400 } },
           refused({ code: 'total_mismatch', total: 2500 }),
         ),
       },
       total_too_large: {
         tooLarge: problemExample(
-          'An order that costs more than one order may',
+          'Total above the limit of one order',
           { body: { ...smallest, lines: [{ sku: 'A-1', quantity: 1, unitPrice: 1_000_000_000_001 }] } },
           refused({ code: 'total_too_large', total: 1_000_000_000_001, totalMax: 1_000_000_000_000 }),
         ),
       },
       reference_taken: {
         takenReference: problemExample(
-          'The customer has an order of this reference',
+          'The customer already has an order with this reference',
           {
             before: [{ operationId: 'placeOrder', body: { ...smallest, reference: 'cart-78' } }],
             body: { ...smallest, reference: 'cart-78' },
@@ -86,7 +87,7 @@ export const DocumentPlaceOrder = () =>
       },
       key_reused: {
         reusedKey: problemExample(
-          'The key of another request',
+          'Key of another request',
           {
             before: [{ ...place, headers: { 'Idempotency-Key': 'cart-79' } }],
             headers: { 'Idempotency-Key': 'cart-79' },
@@ -106,7 +107,9 @@ export const DocumentGetOrder = () =>
     id: 'getOrder',
     tag,
     summary: 'Read an order',
-    headers: { 'If-None-Match': { description: 'An ETag; 304 if the order is still the same', example: '"1"' } },
+    headers: {
+      'If-None-Match': { description: 'ETags that the client has; 304 if the order has one of them', example: '"1"' },
+    },
     path: { example: EXAMPLE_ORDER_ID },
     success: {
       status: 200,
@@ -115,7 +118,7 @@ export const DocumentGetOrder = () =>
       headers: { ETag: 'The version of the order, for If-Match and If-None-Match' },
       examples: {
         placed: { summary: 'An order that was placed', request: { before: [place] }, value: placedSmallest },
-        cancelled: { summary: 'One that was cancelled', request: { before: [place, cancel] }, value: cancelled },
+        cancelled: { summary: 'An order that was cancelled', request: { before: [place, cancel] }, value: cancelled },
       },
     },
     empty: { 304: 'The order is as the ETag of If-None-Match says' },
@@ -138,7 +141,7 @@ export const DocumentListOrders = () =>
           value: { data: [{ ...placedSmallest, customerId: 'c-43' }], nextCursor: null },
         },
         none: {
-          summary: 'No such orders',
+          summary: 'No orders match',
           request: { query: { customer: 'c-44', status: 'delivered' } },
           value: { data: [], nextCursor: null },
         },
@@ -148,7 +151,7 @@ export const DocumentListOrders = () =>
       invalid_request: {
         ...foreignCursor,
         tooMany: problemExample(
-          'A page that is too large',
+          'Limit above 100',
           { query: { limit: '101' } },
           invalidRequest([{ parameter: 'limit', detail: 'must be at most 100' }]),
         ),

@@ -86,32 +86,32 @@ export const tag = 'orders';
 export const keyHeader = {
   'Idempotency-Key': {
     description:
-      'Makes repeating safe: the same request with the same key is carried out once and answered as the first was. ' +
-      '1 to 255 visible ASCII characters, quoted or not; one is made, and answered, when it is left out.',
+      'Makes retries safe: requests with the same key and the same body are carried out once, and all get the first answer. ' +
+      '1 to 255 visible ASCII characters, quoted or not. If it is left out, the gateway generates one and returns it.',
     example: 'cart-77-checkout',
   },
 };
 export const commandHeaders = {
-  'Idempotency-Key': 'The key of the request, also one that was made here',
+  'Idempotency-Key': 'The key of the request, or the generated one',
   ETag: 'The version of the order, for If-Match',
 };
 export const malformedId = {
   malformedId: problemExample(
-    'An id that is none',
+    'Malformed id',
     { id: '42' },
     invalidRequest([{ parameter: 'id', detail: 'must be a UUID' }]),
   ),
 };
 export const unknownId = {
   unknownOrder: problemExample(
-    'An id of no order',
+    'Unknown order',
     { id: UNKNOWN_ID },
     refused({ code: 'order_not_found', orderId: UNKNOWN_ID }),
   ),
 };
 export const foreignCursor = {
   foreignCursor: problemExample(
-    'A cursor that was given for another list',
+    'Cursor of another list',
     { before: [place], query: { cursor: 'bm90LWEtY3Vyc29y' } },
     invalidRequest([
       { parameter: 'cursor', detail: 'is not a cursor of this list; a cursor goes with the filters it was given for' },

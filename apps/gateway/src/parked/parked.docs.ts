@@ -30,14 +30,14 @@ const STILL_UNREADABLE = 'it still cannot be read: not JSON in UTF-8';
 const refusal = (id = EXAMPLE_ID) => new ProblemError('redrive_refused', `${id} stays parked: ${STILL_UNREADABLE}`);
 const malformedId = {
   malformedId: problemExample(
-    'An id that is none',
+    'Malformed id',
     { id: '42' },
     invalidRequest([{ parameter: 'id', detail: 'must be the service and a number, such as analytics-17' }]),
   ),
 };
 const unknownId = {
   unknownMessage: problemExample(
-    'An id of no message',
+    'Unknown message',
     { id: UNKNOWN_ID },
     new ProblemError('parked_not_found', `There is no parked message ${UNKNOWN_ID}`),
   ),
@@ -60,18 +60,16 @@ export const DocumentListParked = () =>
   documented({
     id: 'listParked',
     tag,
-    summary: 'Messages that were set aside, of RabbitMQ and of Kafka alike',
+    summary: 'List parked messages of RabbitMQ and Kafka',
     description:
-      'Service by service, the newest of each first: those that wait, unless `state` says otherwise. `source` is the queue ' +
-      'or topic that a message came from, `order` the order that it is about, where it says so. A service that does not answer is ' +
-      'named in `unanswered`, and the others are shown.',
+      'Service by service, the newest of each first. Lists what is still parked unless `state` says otherwise. `source` filters by queue or topic, `order` by the order that a message names. A service that does not answer is named in `unanswered`, and the others are listed.',
     success: {
       status: 200,
-      description: 'One page',
+      description: 'A page of parked messages',
       schema: ParkedPage,
       examples: {
         one: {
-          summary: 'The newest of orders',
+          summary: 'The newest message of orders',
           request: { parks: UNREADABLE, query: { service: 'orders', limit: '1' } },
           value: { data: [message], nextCursor: null, unanswered: [] },
         },
@@ -80,7 +78,7 @@ export const DocumentListParked = () =>
     problems: {
       invalid_request: {
         unknownState: problemExample(
-          'A state that is none',
+          'Unknown state',
           { query: { state: 'lost' } },
           invalidRequest([{ parameter: 'state', detail: 'must be parked or redriven or dropped' }]),
         ),
@@ -93,7 +91,7 @@ export const DocumentShowParked = () =>
   documented({
     id: 'showParked',
     tag,
-    summary: 'One of them, with what it holds and what was done with it',
+    summary: 'Read a parked message, its content and what was done with it',
     path: { example: EXAMPLE_ID, description: 'The parked message' },
     success: {
       status: 200,
@@ -110,16 +108,15 @@ export const DocumentRedriveParked = () =>
   documented({
     id: 'redriveParked',
     tag,
-    summary: 'Has it read again',
+    summary: 'Redrive a parked message',
     description:
-      'A message of RabbitMQ goes back to its queue; nobody waits for its answer any more. An event of the log is counted, ' +
-      'with all that waits of its order, in the order of the log. What still cannot be read stays, and the try is recorded.',
+      'A message of RabbitMQ goes back to its queue; nobody waits for its answer any more. An event of the log is counted together with the parked events of its order, in the order of the log. A message that still cannot be read stays parked, and the attempt is recorded.',
     path: { example: EXAMPLE_ID, description: 'The parked message' },
     body: { reason: { summary: 'Why', value: { reason: 'The reader was mended' } } },
     bodyRequired: false,
     success: {
       status: 200,
-      description: 'It waits no more',
+      description: 'The message, which is parked no longer',
       schema: ParkedDetails,
       examples: {
         unknownPattern: {
@@ -134,14 +131,14 @@ export const DocumentRedriveParked = () =>
       parked_not_found: unknownId,
       redrive_refused: {
         unreadable: problemExample(
-          'What still cannot be read',
+          'Message still unreadable',
           { parks: UNREADABLE, body: { reason: 'Worth a try' } },
           refusal(),
         ),
       },
       parked_settled: {
         dropped: problemExample(
-          'What was dropped before',
+          'Message already dropped',
           { parks: UNREADABLE, before: [drop] },
           new ProblemError('parked_settled', `${EXAMPLE_ID} was dropped before`),
         ),
@@ -154,15 +151,14 @@ export const DocumentDropParked = () =>
   documented({
     id: 'dropParked',
     tag,
-    summary: 'Gives it up, with a reason',
+    summary: 'Drop a parked message, with a reason',
     description:
-      'What a dropped command asked for is not done. A dropped event is never counted: it is knowingly missing from every ' +
-      'number of analytics, until they are rebuilt by a reader that can read it. What waits behind it can be redriven then.',
+      'The work of a dropped command is never done. A dropped event is never counted: it is missing from every number of analytics until they are rebuilt by a reader that can read it. Events parked behind it can be redriven afterwards.',
     path: { example: EXAMPLE_ID, description: 'The parked message' },
     body: { reason: { summary: 'Why', value: { reason: 'Rubbish' } } },
     success: {
       status: 200,
-      description: 'It waits no more',
+      description: 'The message, which is parked no longer',
       schema: ParkedDetails,
       examples: {
         rubbish: {
@@ -193,12 +189,11 @@ export const DocumentRedriveSome = () =>
   documented({
     id: 'redriveSomeParked',
     tag,
-    summary: 'Has several read again, or all',
+    summary: 'Redrive several parked messages, or all',
     description:
-      'Those of `ids`, or those that wait of a `filter`, of which `{}` means all: at most 100 at once, and `nextCursor` goes on ' +
-      'with the rest. Each has its own outcome, `unanswered` where its service did not say while others did.',
+      'Takes `ids`, or a `filter` of which `{}` means everything that is parked. At most 100 messages at once; pass `nextCursor` to go on with the rest. Each message has its own outcome, `unanswered` where its service did not answer while others did.',
     body: {
-      some: { summary: 'By their ids', value: { ids: [UNKNOWN_ID], reason: 'The reader was mended' } },
+      some: { summary: 'By id', value: { ids: [UNKNOWN_ID], reason: 'The reader was mended' } },
       oneOrder: {
         summary: 'All of one order',
         value: { filter: { service: 'analytics', order: '0197c6f0-5b7a-7cc3-9a51-3f1f6f3c2b10' } },
@@ -206,11 +201,11 @@ export const DocumentRedriveSome = () =>
     },
     success: {
       status: 200,
-      description: 'What became of each',
+      description: 'The outcome of each',
       schema: RedrivePage,
       examples: {
         unknown: {
-          summary: 'One that is not there',
+          summary: 'An unknown message',
           request: { body: { ids: [UNKNOWN_ID] } },
           value: { outcomes: [{ id: UNKNOWN_ID, outcome: 'not_found' }], nextCursor: null, unanswered: [] },
         },

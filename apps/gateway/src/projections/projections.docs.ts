@@ -33,14 +33,14 @@ export const DocumentListProjections = () =>
   documented({
     id: 'listProjections',
     tag,
-    summary: 'What is counted, by which version of its code, and its latest rebuild',
+    summary: 'List projections, their versions and their latest rebuilds',
     success: {
       status: 200,
-      description: 'All of them, in the order in which they are counted',
+      description: 'All projections, in the order in which they are counted',
       schema: ProjectionList,
       examples: {
         rebuilding: {
-          summary: 'One that is being rebuilt',
+          summary: 'A projection that is being rebuilt',
           request: { before: [{ operationId: 'rebuildProjection', id: EXAMPLE_NAME }] },
           value: { data: [EXAMPLE_PROJECTION] },
         },
@@ -49,7 +49,7 @@ export const DocumentListProjections = () =>
     problems: {
       invalid_request: {
         unknownParameter: problemExample(
-          'A parameter that there is not',
+          'Unknown parameter',
           { query: { name: EXAMPLE_NAME } },
           invalidRequest([{ parameter: 'name', detail: 'is not a parameter of this request' }]),
         ),
@@ -62,39 +62,30 @@ export const DocumentRebuild = () =>
   documented({
     id: 'rebuildProjection',
     tag,
-    summary: 'Counts it again from the beginning of the log',
+    summary: 'Rebuild a projection from the beginning of the log',
     description:
-      'Beside the live copy, which goes on counting and answering. When both stand at the same offsets, counts and sums are ' +
-      'compared, and quantiles within the error of their sketches; then the new copy takes the place of the live one, in one ' +
-      'transaction. A copy that differs from the live one of the same version is thrown away and the rebuild has failed, ' +
-      'unless `acceptDifferences` says otherwise. While a rebuild is under way it is the answer. A crash costs a batch. ' +
-      'A Kafka that is away and locks that others hold are waited for, and `reason` says so. Once the copy of a newer ' +
-      'version is in place, instances of older ones stop counting.',
+      'The rebuild fills a copy beside the live one, which keeps counting and answering. When both have read the same offsets, counts and sums are compared, and quantiles within the error of their sketches; then the copy replaces the live one in one transaction. If a copy of the same version differs, the rebuild fails and the copy is thrown away, unless `acceptDifferences` is set. While a rebuild runs, asking again returns it. After a crash another instance continues. The rebuild waits while Kafka is away or others hold locks, and `reason` says so. Once the copy of a newer version is in place, instances of older versions stop counting.',
     path: { name: 'name', example: EXAMPLE_NAME, description: 'The projection' },
-    body: { asUsual: { summary: 'As usual', value: {} } },
+    body: { asUsual: { summary: 'Without options', value: {} } },
     bodyRequired: false,
     success: {
       status: 202,
-      description: 'It is under way',
+      description: 'The rebuild runs',
       schema: ProjectionStatus,
       examples: {
-        accepted: { summary: 'A rebuild that was asked for', request: { id: EXAMPLE_NAME }, value: EXAMPLE_PROJECTION },
+        accepted: { summary: 'A requested rebuild', request: { id: EXAMPLE_NAME }, value: EXAMPLE_PROJECTION },
       },
     },
     problems: {
       invalid_request: {
         malformedName: problemExample(
-          'A name that is none',
+          'Malformed name',
           { id: 'Order_Counts' },
           invalidRequest([{ parameter: 'name', detail: 'takes small letters, digits and -' }]),
         ),
       },
       projection_not_found: {
-        unknownProjection: problemExample(
-          'A name of no projection',
-          { id: UNKNOWN_NAME },
-          projectionNotFound(UNKNOWN_NAME),
-        ),
+        unknownProjection: problemExample('Unknown projection', { id: UNKNOWN_NAME }, projectionNotFound(UNKNOWN_NAME)),
       },
       log_truncated: {},
       no_answer: {},
@@ -105,14 +96,13 @@ export const DocumentCancelRebuild = () =>
   documented({
     id: 'cancelRebuild',
     tag,
-    summary: 'Cancels a rebuild that waits or is under way',
+    summary: 'Cancel a rebuild that waits or runs',
     description:
-      'What it has read is thrown away; the live copy stays as it is. A rebuild that has ended, or was never asked for, ' +
-      'stays as it is, too: the answer says what it has come to.',
+      'The copy is thrown away; the live one stays as it is. A rebuild that has ended, or was never requested, stays as it is, too: the answer shows its state.',
     path: { name: 'name', example: EXAMPLE_NAME, description: 'The projection' },
     success: {
       status: 200,
-      description: 'None is under way',
+      description: 'No rebuild runs',
       schema: ProjectionStatus,
       examples: {
         cancelled: {
@@ -132,17 +122,13 @@ export const DocumentCancelRebuild = () =>
     problems: {
       invalid_request: {
         malformedName: problemExample(
-          'A name that is none',
+          'Malformed name',
           { id: 'Order_Counts' },
           invalidRequest([{ parameter: 'name', detail: 'takes small letters, digits and -' }]),
         ),
       },
       projection_not_found: {
-        unknownProjection: problemExample(
-          'A name of no projection',
-          { id: UNKNOWN_NAME },
-          projectionNotFound(UNKNOWN_NAME),
-        ),
+        unknownProjection: problemExample('Unknown projection', { id: UNKNOWN_NAME }, projectionNotFound(UNKNOWN_NAME)),
       },
       no_answer: {},
     },
