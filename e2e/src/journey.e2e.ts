@@ -49,6 +49,7 @@ describe('an order', () => {
       status: 'placed',
       lines: lines.map((line) => ({ id: 1, ...line })),
       total,
+      refundStatus: 'none',
       placedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       position: expect.any(Number),
     });
@@ -112,11 +113,11 @@ describe('an order', () => {
 
     const lines = [{ id: 1, quantity: 1 }];
     const broken = await act(id, 'refund', { lines, reason: 'Arrived broken' });
-    expect(broken.body.refunds).toMatchObject([{ id: 1, amount: 1250, lines, reason: 'Arrived broken' }]);
+    expect(broken.body.refunds).toMatchObject([{ id: 1, amount: 1445, lines, reason: 'Arrived broken' }]);
     const goodwill = await act(id, 'refund', { amount: 100 });
-    expect(goodwill.body.refunds).toMatchObject([{ amount: 1250 }, { id: 2, amount: 100 }]);
+    expect(goodwill.body.refunds).toMatchObject([{ amount: 1445 }, { id: 2, amount: 100 }]);
     const all = await call('POST', `/v1/orders/${id}/refund`);
-    expect(all.body.refunds).toMatchObject([{ amount: 1250 }, { amount: 100 }, { id: 3, amount: 1540 }]);
+    expect(all.body.refunds).toMatchObject([{ amount: 1445 }, { amount: 100 }, { id: 3, amount: 1345 }]);
 
     const { data } = (await get(`/v1/orders/${id}/events`)).body;
     const types = data.map(({ type }: { type: string }) => type);
@@ -130,6 +131,50 @@ describe('an order', () => {
       'order.refund-requested.v1',
       'order.refund-requested.v1',
     ]);
+  });
+
+  it('with a discount comes back whole by its lines, and what was refunded is not shipped', async () => {
+    const paid = await placedAndPaid({
+      ...smallestOrder(newCustomer()),
+      lines: [
+        { sku: 'A-1', quantity: 3, unitPrice: 100 },
+        { sku: 'B-2', quantity: 1, unitPrice: 1000 },
+      ],
+      adjustments: [{ kind: 'discount', amount: -50 }],
+    });
+    const refund = (line: number, quantity: number) => act(paid.id, 'refund', { lines: [{ id: line, quantity }] });
+    const ship = { carrier: 'post', trackingCode: 'RR123456785AT' };
+    expect((await refund(1, 2)).body.refunds).toMatchObject([{ amount: 192 }]);
+    expect((await act(paid.id, 'ship', { ...ship, lines: [{ id: 1, quantity: 2 }] })).body).toMatchObject({
+      status: 422,
+      code: 'line_exceeded',
+      remaining: 1,
+    });
+    expect((await refund(1, 1)).body.refunds).toMatchObject([{ amount: 192 }, { amount: 96 }]);
+    expect((await refund(2, 1)).body.refunds).toMatchObject([{ amount: 192 }, { amount: 96 }, { amount: 962 }]);
+    expect((await act(paid.id, 'ship', ship)).body).toMatchObject({ status: 409, code: 'nothing_to_ship' });
+    expect(await giveBack((await get(`/v1/orders/${paid.id}`)).body)).toMatchObject({
+      status: 'paid',
+      refundStatus: 'full',
+    });
+  });
+
+  it('takes so many shipments and no more, and what is reported all the same', async () => {
+    const lines = [{ sku: 'A-1', quantity: 1_000, unitPrice: 1 }];
+    const { id } = await placedAndPaid({ ...smallestOrder(newCustomer()), lines });
+    expect((await act(id, 'refund', { amount: 1 })).status).toBe(200);
+    const ship = { carrier: 'post', trackingCode: 'RR1', lines: [{ id: 1, quantity: 1 }] };
+    const statuses = new Map<number, number>();
+    for (let left = 500; left > 0; left -= 50)
+      for (const { status } of await Promise.all(Array.from({ length: 50 }, () => act(id, 'ship', ship))))
+        statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    expect([...statuses]).toEqual([
+      [200, 497],
+      [409, 3],
+    ]);
+    expect((await act(id, 'ship', ship)).body).toMatchObject({ code: 'too_many_events', order: { version: 500 } });
+    const order: Order = (await get(`/v1/orders/${id}`)).body;
+    expect(await giveBack(order)).toMatchObject({ version: 501, refundStatus: 'partial' });
   });
 
   it('that was paid is refunded when it is cancelled, and stays cancelled when its payment comes late', async () => {

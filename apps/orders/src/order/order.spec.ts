@@ -108,6 +108,11 @@ describe('an order', () => {
     );
   });
 
+  it('is folded in time that grows with its history: one that copies its shipments for each takes a minute here', () => {
+    const history = recorded([placed, paid, ...Array.from({ length: 50_000 }, () => shippedInPart)]);
+    expect(fold(history)).toMatchObject({ version: 50_002, status: 'paid' });
+  });
+
   it('reads back from JSON as it was', () => {
     const lines = [{ id: 1, quantity: 1 }];
     const any = fc.constantFrom(paid, shipped, delivered, cancelled, refundDue(10), refundDue(10, 2, lines));
@@ -160,11 +165,20 @@ describe('any order that the contract lets in', () => {
     );
   });
 
+  const somePricedLines = fc.array(
+    fc.record({
+      sku: fc.constant('A-1'),
+      quantity: fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 1_000_000 })),
+      unitPrice: fc.oneof(fc.constantFrom(0, 1), fc.integer({ min: 0, max: 1_000_000 })),
+    }),
+    { minLength: 1, maxLength: 100 },
+  );
+
   it('splits its total among its lines and their pieces, to the last unit', () => {
     fc.assert(
-      fc.property(anyBody, ({ lines, adjustments = [] }) => {
+      fc.property(somePricedLines, fc.integer({ min: -5_000, max: 5_000 }), (lines, amount) => {
+        const adjustments = [{ amount: Math.max(amount, -Number(totalOf({ lines, adjustments: [] }))) }];
         const total = totalOf({ lines, adjustments });
-        if (total < 0n || total > BigInt(Number.MAX_SAFE_INTEGER)) return;
         const order = { lines: lines.map((line, index) => ({ id: index + 1, ...line })), total: Number(total) };
         const amounts = lineAmounts(order);
         expect([...amounts.values()].reduce((sum, amount) => sum + amount, 0n)).toBe(total);
