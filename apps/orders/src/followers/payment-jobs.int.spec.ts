@@ -260,6 +260,21 @@ describe('an order that stays unsettled', () => {
     expect(again.has(settled)).toBe(false);
   });
 
+  it('gets its refund again behind more refunds than one look publishes, of which nothing comes', async () => {
+    const [stuck, refunded] = [uuidv7(), uuidv7()];
+    await append(stuck, placed, paid, cancelled);
+    await pool.query(
+      `insert into open_refunds (order_id, refund_id, requested_at)
+       select $1, n, now() - interval '1 day' from generate_series(1, 1001) as n`,
+      [stuck],
+    );
+    await append(refunded, placed, paid, cancelled, refundRequested);
+    await follow(400);
+    await until('its job is published', caughtUp);
+    await drain(names.queues.paymentsCard);
+    await until('it is published again', async () => (await drain(names.queues.paymentsCard)).length > 0);
+  });
+
   it('gets it no more when it is settled', async () => {
     const id = uuidv7();
     await append(id, placed, paid, cancelled, refundRequested);

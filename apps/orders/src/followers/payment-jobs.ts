@@ -39,6 +39,8 @@ export class PaymentJobs {
   #running: Promise<void> | undefined;
   /** Where the next look for unpaid orders begins; they are looked at in turn. */
   #sweptTo = NO_ORDER;
+  /** The same of refunds: behind many of which nothing comes, the others have their turn, too. */
+  #refundsSweptTo: OpenRefund = FIRST_REFUND;
 
   constructor(options: PaymentJobsOptions) {
     this.#options = options;
@@ -105,7 +107,8 @@ export class PaymentJobs {
     const { publisher, unsettledMsMax } = this.#options;
     const room = WAITING_MAX - (await publisher.waiting());
     if (room <= 0) return;
-    const refunds = await readUnrecorded(term, unsettledMsMax, room);
+    const refunds = await readUnrecorded(term, this.#refundsSweptTo, unsettledMsMax, room);
+    this.#refundsSweptTo = refunds.length < room ? FIRST_REFUND : (refunds.at(-1) ?? FIRST_REFUND);
     const orders = await readUnpaid(term, this.#sweptTo, unsettledMsMax, room);
     // The rest of them next time, and from the first again after the last.
     this.#sweptTo = orders.length < room ? NO_ORDER : (orders.at(-1)?.id ?? NO_ORDER);
@@ -126,6 +129,13 @@ export class PaymentJobs {
 
 /** Below every id. */
 const NO_ORDER = '00000000-0000-0000-0000-000000000000';
+
+interface OpenRefund {
+  id: string;
+  refundId: number;
+  requestedAt: string;
+}
+const FIRST_REFUND: OpenRefund = { id: NO_ORDER, refundId: 0, requestedAt: '-infinity' };
 
 interface FollowedEvent {
   position: bigint;
@@ -240,15 +250,16 @@ export const unpaidStatement = (after: string, olderThanMs: number, limit: numbe
   values: [after, olderThanMs, limit],
 });
 
-/** Refunds that were asked for long ago and of which nothing has come. */
-async function readUnrecorded({ client }: Term, olderThanMs: number, limit: number) {
-  const { rows } = await client.query<{ id: string; state: OrderState; refundId: number }>({
+/** Refunds that were asked for long ago and of which nothing has come, after one of them. */
+async function readUnrecorded({ client }: Term, after: OpenRefund, olderThanMs: number, limit: number) {
+  const { rows } = await client.query<OpenRefund & { state: OrderState }>({
     name: 'read-unrecorded',
-    text: `select o.id, o.state, r.refund_id as "refundId"
+    text: `select o.id, o.state, r.refund_id as "refundId", r.requested_at::text as "requestedAt"
              from open_refunds r join orders o on o.id = r.order_id
             where r.requested_at < now() - $1::double precision * interval '1 millisecond'
-            order by r.requested_at limit $2`,
-    values: [olderThanMs, limit],
+              and (r.requested_at, r.order_id, r.refund_id) > ($3::timestamptz, $4::uuid, $5::integer)
+            order by r.requested_at, r.order_id, r.refund_id limit $2`,
+    values: [olderThanMs, limit, after.requestedAt, after.id, after.refundId],
   });
   return rows;
 }
