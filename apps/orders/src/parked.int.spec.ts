@@ -22,8 +22,8 @@ const poolOptions = {
   name: 'test',
   connectionsMax: 4,
   connectTimeoutMs: 1_000,
-  statementTimeoutMs: 3_000,
-  lockTimeoutMs: 3_000,
+  statementTimeoutMs: 10_000,
+  lockTimeoutMs: 10_000,
   idleInTransactionTimeoutMs: 3_000,
   onIdleError: () => undefined,
 };
@@ -162,6 +162,16 @@ describe('a parked message', () => {
   });
 });
 
+it('shows the last of many acts: how a message ended is among them', async () => {
+  await park('rubbish');
+  await pool.query(
+    `insert into parked_acts (parked_id, act, outcome, subject) select 1, 'redrive', 'refused', 'a script' from generate_series(1, 150)`,
+  );
+  await parked.drop({ id: 'orders-1', by, reason: 'rubbish' });
+  const { acts = [] } = (await parked.show('orders-1')) ?? {};
+  expect([acts.length, acts.at(-2)?.act, acts.at(-1)?.act]).toEqual([100, 'redrive', 'drop']);
+});
+
 describe('the list', () => {
   it('shows what waits, newest first, page by page, and what was settled when asked', async () => {
     for (let n = 0; n < 5; n += 1) await park(`rubbish ${n}`, n === 4 ? { queue: 'elsewhere' } : {});
@@ -177,10 +187,11 @@ describe('the list', () => {
   });
 
   it('of 16 messages of 12 MiB reads none of their contents, and showing one reads no more than is shown', async () => {
-    await pool.query(
-      `insert into parked (queue, reason, content, properties)
-       select 'q', 'large', convert_to(repeat('a', 12 * 1048576), 'UTF8'), '{}' from generate_series(1, 16)`,
-    );
+    for (let n = 0; n < 16; n += 1)
+      await pool.query(
+        `insert into parked (queue, reason, content, properties)
+         values ('q', 'large', convert_to(repeat('a', 12 * 1048576), 'UTF8'), '{}')`,
+      );
     const reader = createPool({ ...poolOptions, url: database.url, connectionsMax: 1 });
     try {
       const bytesRead = async () => {

@@ -366,7 +366,7 @@ export const STATE_IS = {
   dropped: "settled_as = 'dropped'",
 } as const satisfies Record<ParkedState, string>;
 
-/** What was done with a parked message, oldest first. */
+/** What was last done with a parked message, oldest first. */
 export async function readActs(pool: Pool, row: bigint): Promise<ParkedAct[]> {
   const { rows } = await pool.query<{
     act: ParkedAct['act'];
@@ -377,7 +377,8 @@ export async function readActs(pool: Pool, row: bigint): Promise<ParkedAct[]> {
     at: Date;
   }>({
     name: 'parked-acts',
-    text: 'select act, outcome, subject, reason, detail, at from parked_acts where parked_id = $1 order by id limit 100',
+    text: `select act, outcome, subject, reason, detail, at
+             from (select * from parked_acts where parked_id = $1 order by id desc limit 100) a order by id`,
     values: [row],
   });
   return rows.map(({ act, outcome, subject, reason, detail, at }) => ({
