@@ -1,11 +1,12 @@
 import { OutcomeUnknownError } from '@tandem/transports/rabbitmq/errors';
 import type { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
 import { ProblemError } from './problem.ts';
+import type { Trace } from './trace.ts';
 
 /** How a command is sent: with which key it can be repeated, and in which trace it runs. */
 export interface Sending {
   key: string;
-  traceparent: string;
+  trace: Trace;
   /** The caller has chosen the key, so that it may have been sent before. */
   mayRepeat: boolean;
 }
@@ -19,10 +20,10 @@ export async function command<T>(
   client: RabbitMqClient,
   pattern: string,
   message: object,
-  { key, traceparent }: Sending,
+  { key, trace }: Sending,
 ): Promise<T> {
   try {
-    return await client.request<T>(pattern, message, { traceparent });
+    return await client.request<T>(pattern, message, trace);
   } catch (error) {
     if (!(error instanceof OutcomeUnknownError)) throw error;
     const detail = 'The request was handed on and no answer came: repeating it with this Idempotency-Key is safe';

@@ -132,12 +132,16 @@ describe('commands', () => {
     const traces: unknown[] = [];
     answer(ORDER_COMMANDS.place, (data, context) => {
       messages.push(PlaceOrderMessage.parse(data));
-      traces.push(context.traceparent);
+      traces.push([context.traceparent, context.tracestate]);
       expect(context.remainingMs()).toBeLessThanOrEqual(DEADLINE_MS);
       return CommandReply.parse({ outcome: 'accepted', order: order(), replayed: messages.length > 1 });
     });
     const trace = '4bf92f3577b34da6a3ce929d0e0e4736';
-    const headers = { 'idempotency-key': 'k-1', traceparent: `00-${trace}-00f067aa0ba902b7-01` };
+    const headers = {
+      'idempotency-key': 'k-1',
+      traceparent: `01-${trace}-00f067aa0ba902b7-ff-x`,
+      tracestate: 'a=1,b=2',
+    };
     const first = await place(headers);
     expect(first.status).toBe(201);
     expect(await first.json()).toEqual(order());
@@ -152,7 +156,9 @@ describe('commands', () => {
       body: { ...body, adjustments: [], delivery: 'standard', payment: { method: 'card' } },
     });
     expect(messages[1]).toEqual(messages[0]);
-    expect(traces).toEqual(Array(2).fill(expect.stringMatching(new RegExp(`^00-${trace}-[0-9a-f]{16}-01$`))));
+    expect(traces).toEqual(
+      Array(2).fill([expect.stringMatching(new RegExp(`^00-${trace}-[0-9a-f]{16}-01$`)), 'a=1,b=2']),
+    );
   });
 
   it('carry the order and the version that If-Match asks for', async () => {

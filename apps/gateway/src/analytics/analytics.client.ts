@@ -17,6 +17,7 @@ import type {
 import { ANALYTICS_QUERIES } from '@tandem/contracts/topology';
 import type { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
 import { ask } from '../ask.ts';
+import type { Trace } from '../trace.ts';
 
 type Asked<Q> = Omit<Q, 'waitMsMax'>;
 
@@ -29,40 +30,35 @@ export class AnalyticsClient {
     private readonly waitMsMax: number,
   ) {}
 
-  summary(query: Asked<GetSummary>, traceparent: string): Promise<SummaryReply> {
-    return this.#ask(ANALYTICS_QUERIES.summary, query, traceparent);
+  summary(query: Asked<GetSummary>, trace: Trace): Promise<SummaryReply> {
+    return this.#ask(ANALYTICS_QUERIES.summary, query, trace);
   }
 
-  revenue(query: Asked<GetRevenue>, traceparent: string): Promise<RevenueReply> {
-    return this.#ask(ANALYTICS_QUERIES.revenue, query, traceparent);
+  revenue(query: Asked<GetRevenue>, trace: Trace): Promise<RevenueReply> {
+    return this.#ask(ANALYTICS_QUERIES.revenue, query, trace);
   }
 
-  funnel(query: Asked<GetFunnel>, traceparent: string): Promise<FunnelReply> {
-    return this.#ask(ANALYTICS_QUERIES.funnel, query, traceparent);
+  funnel(query: Asked<GetFunnel>, trace: Trace): Promise<FunnelReply> {
+    return this.#ask(ANALYTICS_QUERIES.funnel, query, trace);
   }
 
-  durations(query: Asked<GetDurations>, traceparent: string): Promise<DurationsReply> {
-    return this.#ask(ANALYTICS_QUERIES.durations, query, traceparent);
+  durations(query: Asked<GetDurations>, trace: Trace): Promise<DurationsReply> {
+    return this.#ask(ANALYTICS_QUERIES.durations, query, trace);
   }
 
-  products(query: Asked<GetTop>, traceparent: string): Promise<ProductsReply> {
-    return this.#ask(ANALYTICS_QUERIES.products, query, traceparent);
+  products(query: Asked<GetTop>, trace: Trace): Promise<ProductsReply> {
+    return this.#ask(ANALYTICS_QUERIES.products, query, trace);
   }
 
-  customers(query: Asked<GetTop>, traceparent: string): Promise<CustomersReply> {
-    return this.#ask(ANALYTICS_QUERIES.customers, query, traceparent);
+  customers(query: Asked<GetTop>, trace: Trace): Promise<CustomersReply> {
+    return this.#ask(ANALYTICS_QUERIES.customers, query, trace);
   }
 
-  lag(query: Asked<GetLag>, traceparent: string): Promise<LagReply> {
-    return this.#ask(ANALYTICS_QUERIES.lag, query, traceparent);
+  lag(query: Asked<GetLag>, trace: Trace): Promise<LagReply> {
+    return this.#ask(ANALYTICS_QUERIES.lag, query, trace);
   }
 
-  #ask<T>(pattern: string, query: { after?: number | undefined }, traceparent: string): Promise<T> {
-    return ask(
-      this.queries,
-      pattern,
-      { ...query, waitMsMax: query.after === undefined ? 0 : this.waitMsMax },
-      traceparent,
-    );
+  #ask<T>(pattern: string, query: { after?: number | undefined }, trace: Trace): Promise<T> {
+    return ask(this.queries, pattern, { ...query, waitMsMax: query.after === undefined ? 0 : this.waitMsMax }, trace);
   }
 }

@@ -4,15 +4,15 @@ import { INTAKE } from '@tandem/contracts/topology';
 import type { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
 import { ask } from '../ask.ts';
 import { command, type Sending } from '../command.ts';
-import { traceparentOf } from '../trace.ts';
+import { newTrace } from '../trace.ts';
 
 /** The operator's switch, which orders keeps, over RabbitMQ, on a queue that nothing else fills. */
 @Injectable()
 export class OperatorClient {
   constructor(private readonly control: RabbitMqClient) {}
 
-  intake(traceparent = traceparentOf(undefined, '')): Promise<Intake> {
-    return ask(this.control, INTAKE.get, {}, traceparent);
+  intake(trace = newTrace()): Promise<Intake> {
+    return ask(this.control, INTAKE.get, {}, trace);
   }
 
   switchIntake(message: SwitchIntakeMessage, sending: Sending): Promise<SwitchIntakeReply> {

@@ -22,6 +22,7 @@ import { NotTakenError } from '@tandem/transports/rabbitmq/errors';
 import type { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
 import { ask } from '../ask.ts';
 import { command, type Sending } from '../command.ts';
+import type { Trace } from '../trace.ts';
 
 /** The orders service, over RabbitMQ. Queries have a queue of their own, so that they never wait behind commands. */
 @Injectable()
@@ -45,10 +46,9 @@ export class OrdersClient {
    */
   async repeat(pattern: OrderCommandPattern, message: object, sending: Sending, refusal: Error): Promise<CommandReply> {
     if (!sending.mayRepeat) throw refusal;
-    const { traceparent } = sending;
     const asked = { pattern, message };
     const found = await this.lookUps
-      .request<FindOutcomeReply>(ORDER_QUERIES.outcome, asked, { traceparent })
+      .request<FindOutcomeReply>(ORDER_QUERIES.outcome, asked, sending.trace)
       .catch(() => {
         throw refusal;
       });
@@ -80,16 +80,16 @@ export class OrdersClient {
     return command(this.commands, ORDER_COMMANDS.closeRefund, message, sending);
   }
 
-  get(query: GetOrder, traceparent: string): Promise<GetOrderReply> {
-    return ask(this.queries, ORDER_QUERIES.get, query, traceparent);
+  get(query: GetOrder, trace: Trace): Promise<GetOrderReply> {
+    return ask(this.queries, ORDER_QUERIES.get, query, trace);
   }
 
-  list(query: ListOrders, traceparent: string): Promise<ListOrdersReply> {
-    return ask(this.queries, ORDER_QUERIES.list, query, traceparent);
+  list(query: ListOrders, trace: Trace): Promise<ListOrdersReply> {
+    return ask(this.queries, ORDER_QUERIES.list, query, trace);
   }
 
-  events(query: ListOrderEvents, traceparent: string): Promise<ListOrderEventsReply> {
-    return ask(this.queries, ORDER_QUERIES.events, query, traceparent);
+  events(query: ListOrderEvents, trace: Trace): Promise<ListOrderEventsReply> {
+    return ask(this.queries, ORDER_QUERIES.events, query, trace);
   }
 
   #command(pattern: OrderCommandPattern, message: object, sending: Sending): Promise<CommandReply> {

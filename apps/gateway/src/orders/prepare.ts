@@ -16,5 +16,5 @@ export function prepare(request: FastifyRequest, reply: FastifyReply, operation:
   reply.header('idempotency-key', key);
   const mayRepeat = request.headers['idempotency-key'] !== undefined;
   const commandId = commandIdOf(subjectOf(request), operation, orderId, key);
-  return { commandId, key, traceparent: traceOf(request), mayRepeat };
+  return { commandId, key, trace: traceOf(request), mayRepeat };
 }

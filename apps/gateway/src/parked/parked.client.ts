@@ -12,28 +12,29 @@ import {
 } from '@tandem/contracts/parked';
 import type { RabbitMqClient } from '@tandem/transports/rabbitmq/rabbitmq-client';
 import { ask } from '../ask.ts';
+import type { Trace } from '../trace.ts';
 
 /** What each service has parked, over its queue of queries. Whatever is asked may be asked again. */
 @Injectable()
 export class ParkedClient {
   constructor(private readonly clients: Readonly<Record<ParkedService, RabbitMqClient>>) {}
 
-  list(service: ParkedService, query: ListParked, traceparent: string): Promise<ListParkedReply> {
-    return ask(this.clients[service], parkedPatterns(service).list, query, traceparent);
+  list(service: ParkedService, query: ListParked, trace: Trace): Promise<ListParkedReply> {
+    return ask(this.clients[service], parkedPatterns(service).list, query, trace);
   }
 
-  show(id: string, traceparent: string): Promise<ShowParkedReply> {
+  show(id: string, trace: Trace): Promise<ShowParkedReply> {
     const service = serviceOf(id);
-    return ask(this.clients[service], parkedPatterns(service).show, { id }, traceparent);
+    return ask(this.clients[service], parkedPatterns(service).show, { id }, trace);
   }
 
-  redrive(service: ParkedService, query: RedriveParked, traceparent: string): Promise<RedriveParkedReply> {
-    return ask(this.clients[service], parkedPatterns(service).redrive, query, traceparent);
+  redrive(service: ParkedService, query: RedriveParked, trace: Trace): Promise<RedriveParkedReply> {
+    return ask(this.clients[service], parkedPatterns(service).redrive, query, trace);
   }
 
-  drop(query: DropParked, traceparent: string): Promise<DropParkedReply> {
+  drop(query: DropParked, trace: Trace): Promise<DropParkedReply> {
     const service = serviceOf(query.id);
-    return ask(this.clients[service], parkedPatterns(service).drop, query, traceparent);
+    return ask(this.clients[service], parkedPatterns(service).drop, query, trace);
   }
 }
 

@@ -52,6 +52,7 @@ export interface RequestOptions {
   deadlineMs?: number;
   /** W3C trace context that the handler sees. */
   traceparent?: string;
+  tracestate?: string;
 }
 
 /**
@@ -354,7 +355,7 @@ export class RabbitMqClient extends ClientRMQ {
   #gather(
     pattern: string,
     data: unknown,
-    { deadlineMs: wanted = this.#settings.deadlineMs, traceparent }: RequestOptions,
+    { deadlineMs: wanted = this.#settings.deadlineMs, traceparent, tracestate }: RequestOptions,
     resolve: (response: unknown) => void,
     reject: (error: Error) => void,
     alone: Options.Publish | undefined,
@@ -383,7 +384,19 @@ export class RabbitMqClient extends ClientRMQ {
       return undefined;
     }
     const deadlineAt = performance.now() + deadlineMs;
-    const waiting = { id, json, bytes, deadlineMs, deadlineAt, traceparent, alone, resolve, reject, sentAt: undefined };
+    const waiting = {
+      id,
+      json,
+      bytes,
+      deadlineMs,
+      deadlineAt,
+      traceparent,
+      tracestate,
+      alone,
+      resolve,
+      reject,
+      sentAt: undefined,
+    };
     this.#waiting.set(id, waiting);
     this.#waitingBytes += bytes;
     this.#sweep ??= setInterval(() => this.#expire(), SWEEP_MS).unref();
@@ -552,6 +565,7 @@ interface Waiting {
   /** On the clock of `performance.now()`. */
   deadlineAt: number;
   traceparent: string | undefined;
+  tracestate: string | undefined;
   /** Options of an `RmqRecord`, which belong to a message of its own. */
   alone: Options.Publish | undefined;
   resolve: (response: unknown) => void;
@@ -562,7 +576,7 @@ interface Waiting {
 
 /** One request, exactly as stock Nest sends it; what Tandem adds is in the headers. */
 function single(
-  { id, json, deadlineAt, traceparent, alone }: Waiting,
+  { id, json, deadlineAt, traceparent, tracestate, alone }: Waiting,
   now: number,
 ): { content: Buffer; options: Options.Publish } {
   const expiration = remainingOf(deadlineAt, now);
@@ -578,6 +592,7 @@ function single(
         ...(alone?.headers as Record<string, unknown> | undefined),
         'x-deadline-ms': expiration,
         ...(traceparent === undefined ? {} : { traceparent }),
+        ...(tracestate === undefined ? {} : { tracestate }),
       },
     },
   };
@@ -585,11 +600,12 @@ function single(
 
 function coalesced(batch: Waiting[], now: number): { content: Buffer; options: Options.Publish } {
   let longestMs = 0;
-  const items = batch.map(({ json, deadlineAt, traceparent }) => {
+  const items = batch.map(({ json, deadlineAt, traceparent, tracestate }) => {
     const deadlineMs = remainingOf(deadlineAt, now);
     longestMs = Math.max(longestMs, deadlineMs);
     const trace = traceparent === undefined ? '' : `,"traceparent":${JSON.stringify(traceparent)}`;
-    return `${json},"deadlineMs":${deadlineMs}${trace}}`;
+    const state = tracestate === undefined ? '' : `,"tracestate":${JSON.stringify(tracestate)}`;
+    return `${json},"deadlineMs":${deadlineMs}${trace}${state}}`;
   });
   return {
     content: batchBody(items),

@@ -57,12 +57,14 @@ export interface UnreadableMessage {
 export class RequestContext extends RmqContext {
   /** W3C trace context of the caller. */
   readonly traceparent: string | undefined;
+  readonly tracestate: string | undefined;
   readonly #deadlineAt: number;
 
-  constructor(message: ConsumeMessage, channel: Channel, pattern: string, deadlineAt: number, traceparent?: string) {
-    super([message, channel, pattern]);
+  constructor(message: ConsumeMessage, channel: Channel, item: RequestItem, deadlineAt: number) {
+    super([message, channel, item.pattern]);
     this.#deadlineAt = deadlineAt;
-    this.traceparent = traceparent;
+    this.traceparent = item.traceparent;
+    this.tracestate = item.tracestate;
   }
 
   /**
@@ -307,13 +309,7 @@ export class RabbitMqServer extends ServerRMQ {
       return;
     }
     try {
-      const context = new RequestContext(
-        delivery.message,
-        delivery.channel,
-        item.pattern,
-        deadlineAt,
-        item.traceparent,
-      );
+      const context = new RequestContext(delivery.message, delivery.channel, item, deadlineAt);
       const response = await this.#call(handler, item.data, context);
       this.#answer(delivery, id, deadlineAt, answerJson(id, response));
     } catch (error) {
@@ -339,11 +335,7 @@ export class RabbitMqServer extends ServerRMQ {
       return this.#park(delivery, `no handler for the event ${item.pattern.slice(0, 100)}`, content());
     try {
       const { message, channel } = delivery;
-      await this.#call(
-        handler,
-        item.data,
-        new RequestContext(message, channel, item.pattern, Infinity, item.traceparent),
-      );
+      await this.#call(handler, item.data, new RequestContext(message, channel, item, Infinity));
       this.#settle(delivery);
     } catch (error) {
       // Nest has logged what its filter turned into an error of the wire.

@@ -19,6 +19,7 @@ const ID_LENGTH_MAX = 128;
 
 /** What a W3C trace context is made of, as long as an event may carry it on. */
 const TRACEPARENT = /^[ -~]{1,64}$/;
+const TRACESTATE = /^[\t -~]{1,512}$/;
 
 /** One request, out of a message of its own or out of a batch. */
 export interface RequestItem {
@@ -29,6 +30,7 @@ export interface RequestItem {
   deadlineMs: number | undefined;
   /** W3C trace context. */
   traceparent: string | undefined;
+  tracestate: string | undefined;
 }
 
 /** An item of a batch that cannot be run. Without an id nobody can be told. */
@@ -71,7 +73,7 @@ function readItem(item: unknown): RequestItem | BadItem {
   if (!isRecord(item)) return { id: undefined, reason: 'an item that is not an object', content: item };
   const id = readId(item['id']);
   if (id === undefined) return { id: undefined, reason: 'an item without an id', content: item };
-  const { pattern, data, deadlineMs, traceparent } = item;
+  const { pattern, data, deadlineMs, traceparent, tracestate } = item;
   if (!isPattern(pattern)) return { id, reason: 'an item without a pattern', content: item };
   if (deadlineMs !== undefined && !isDuration(deadlineMs))
     return { id, reason: 'deadlineMs is no number', content: item };
@@ -81,6 +83,7 @@ function readItem(item: unknown): RequestItem | BadItem {
     data,
     deadlineMs,
     traceparent: readTraceparent(traceparent),
+    tracestate: readTracestate(tracestate),
   };
 }
 
@@ -100,6 +103,7 @@ function readSingle(body: Record<string, unknown>, { properties }: ReadableMessa
         data,
         deadlineMs,
         traceparent: readTraceparent(headers['traceparent']),
+        tracestate: readTracestate(headers['tracestate']),
       },
     ],
   };
@@ -186,6 +190,10 @@ function readId(id: unknown): string | undefined {
 /** The trace that a header or an item names; undefined for what could not be stored, or would make an event unreadable. */
 export function readTraceparent(value: unknown): string | undefined {
   return typeof value === 'string' && TRACEPARENT.test(value) ? value : undefined;
+}
+
+function readTracestate(value: unknown): string | undefined {
+  return typeof value === 'string' && TRACESTATE.test(value) ? value : undefined;
 }
 
 /** A number as a header may hold it; NaN for anything else. Of an object, `Number` throws when it cannot be converted. */
