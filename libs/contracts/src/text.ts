@@ -129,7 +129,10 @@ const metadata = <K extends z.ZodString, V extends z.ZodString>(key: K, value: V
 /** At most 20 short strings that travel with an order and mean something to its caller alone. */
 export const Metadata = metadata(identifier(40), text(200));
 /** The same in a command. */
-export const NewMetadata = metadata(newIdentifier(40), newText(200));
+export const NewMetadata = metadata(newIdentifier(40), newText(200)).meta({
+  maxProperties: METADATA_ENTRIES_MAX,
+  description: 'Keys of 1 to 40 characters, under the rules of identifiers',
+});
 
 /** An instant in UTC, RFC 3339 with milliseconds, as `Date.toISOString` writes it. */
 export const Instant = z.iso.datetime({ precision: 3 });
