@@ -411,7 +411,13 @@ describe('analytics', () => {
     });
     expect(await (await fetch(`${url}/v1/analytics/summary`)).json()).toEqual(summary);
     await fetch(`${url}/v1/analytics/summary?after=7`);
-    expect(asked).toEqual([{ waitMsMax: 0 }, { after: 7, waitMsMax: 300 }]);
+    await fetch(`${url}/v1/analytics/summary?currency=EUR&from=2026-01-01T00:30:00Z&to=2026-01-01T01:00:00.001Z`);
+    const range = { from: '2026-01-01T00:00:00.000Z', to: '2026-01-01T02:00:00.000Z' };
+    expect(asked).toEqual([
+      { waitMsMax: 0 },
+      { after: 7, waitMsMax: 300 },
+      { currency: 'EUR', ...range, waitMsMax: 0 },
+    ]);
   });
 
   it('that is behind is 503 with how far it is', async () => {
@@ -421,11 +427,11 @@ describe('analytics', () => {
     expect(await problemOf(response)).toMatchObject({ status: 503, code: 'not_counted_yet', position: 5 });
   });
 
-  it('whose sum JSON cannot hold names it', async () => {
-    const detail = 'A sum passes 2^53 − 1: placedAmount of JPY.';
+  it('that would be too large says what to ask for instead', async () => {
+    const detail = 'The range holds more than 14400 rows: name a currency or a shorter range.';
     answer(ANALYTICS_QUERIES.revenue, () => RevenueReply.parse({ outcome: 'too_large', detail }));
     const problem = await problemOf(await fetch(`${url}/v1/analytics/revenue`));
-    expect(problem).toMatchObject({ status: 500, code: 'sum_too_large', detail });
+    expect(problem).toMatchObject({ status: 400, code: 'answer_too_large', detail });
   });
 });
 

@@ -257,11 +257,11 @@ export const PROBLEMS = {
     retryable: true,
     advice: 'Send it again, at once.',
   },
-  sum_too_large: {
-    status: 500,
-    title: 'A sum is past what JSON can hold exactly',
+  answer_too_large: {
+    status: 400,
+    title: 'The answer would be too large',
     retryable: false,
-    advice: 'Sums are JSON integers up to 2^53 − 1; `detail` names the one that is not.',
+    advice: 'Ask for a shorter range or for one currency, as `detail` says.',
   },
   internal: {
     status: 500,

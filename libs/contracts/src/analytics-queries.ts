@@ -22,18 +22,38 @@ const reply = <K extends string, T extends z.ZodType>(name: K, answer: T) =>
     z.strictObject({ outcome: z.literal('too_large'), detail: z.string() }),
   ]);
 
-/** `analytics.summary` */
-export const GetSummary = z.strictObject({ ...after });
+/** A sum that may be too large for a JSON number. */
+const Sum = Amount.nullable().meta({ description: 'Null past 2^53 − 1: `tooLarge` has it then' });
+const SignedSum = SignedAmount.nullable().meta({ description: 'Null past ±(2^53 − 1): `tooLarge` has it then' });
+/** What a row of sums may have besides. */
+const tooLarge = {
+  tooLarge: z
+    .record(z.string(), z.string().regex(/^-?\d{16,}$/))
+    .optional()
+    .meta({
+      description: 'The sums of this row that are past 2^53 − 1, where JSON numbers stop being exact, by name, in full',
+      example: { gross: '9007199254740992' },
+    }),
+};
+
+/**
+ * `analytics.summary`: of all time, or of the events of the hours that begin in the range. Revenue and refunds may be of one
+ * currency; orders and rates are always of all.
+ */
+export const GetSummary = z
+  .strictObject({ from: Instant.optional(), to: Instant.optional(), currency: Currency.optional(), ...after })
+  .refine(({ from, to }) => (from === undefined) === (to === undefined), 'takes both ends of a range or none');
 export type GetSummary = z.infer<typeof GetSummary>;
 
 /** Sums of one currency, in minor units. `placedAmount` is of all placed orders; the rest is of payments. */
 export const RevenueSums = z.strictObject({
   currency: Currency,
-  placedAmount: Amount,
+  placedAmount: Sum,
   averageOrder: Amount,
-  gross: Amount,
-  refunded: Amount,
-  net: SignedAmount,
+  gross: Sum,
+  refunded: Sum,
+  net: SignedSum,
+  ...tooLarge,
 });
 
 /** Refunds of one currency: what was asked for, and what the payment provider has given back. */
@@ -41,15 +61,16 @@ export const RefundSums = z
   .strictObject({
     currency: Currency,
     requested: Count,
-    requestedAmount: Amount,
+    requestedAmount: Sum,
     recorded: Count,
-    recordedAmount: Amount,
+    recordedAmount: Sum,
     declined: Count.meta({
       description: 'Refused by the payment provider; what is asked for again counts as requested again',
     }),
-    declinedAmount: Amount,
+    declinedAmount: Sum,
     closed: Count.meta({ description: 'Settled by hand, declined before or not' }),
-    closedAmount: Amount,
+    closedAmount: Sum,
+    ...tooLarge,
   })
   .meta({ id: 'RefundSums' });
 
@@ -64,15 +85,22 @@ export const Rate = z
   })
   .meta({ id: 'Rate' });
 
-/** Orders that ever got there, the money of each currency, and how much happens. */
+/** Orders that ever got there, or did so in the range, the money of each currency, and how much happens. */
 export const Summary = z
   .strictObject({
+    from: Instant.optional(),
+    to: Instant.optional(),
     orders: z.strictObject({ placed: Count, paid: Count, shipped: Count, delivered: Count, cancelled: Count }),
     revenue: z.array(RevenueSums.meta({ id: 'RevenueSums' })),
-    refunds: z.array(RefundSums),
+    refunds: z
+      .array(RefundSums)
+      .optional()
+      .meta({ description: 'Of all time only: not there when a range is asked for' }),
     rates: z
       .strictObject({
-        asOf: Instant.nullable().meta({ description: 'The second of the newest event counted' }),
+        asOf: Instant.nullable().meta({
+          description: 'The second of the newest event counted; one that is dated later than now does not count',
+        }),
         last: z.array(Rate),
       })
       .meta({ id: 'Rates' }),
@@ -102,10 +130,11 @@ export const RevenueBucket = z
     start: Instant,
     currency: Currency,
     placed: Count,
-    placedAmount: Amount,
-    gross: Amount,
-    refunded: Amount,
-    net: SignedAmount,
+    placedAmount: Sum,
+    gross: Sum,
+    refunded: Sum,
+    net: SignedSum,
+    ...tooLarge,
   })
   .meta({ id: 'RevenueBucket' });
 export type RevenueBucket = z.infer<typeof RevenueBucket>;
@@ -190,7 +219,7 @@ export const GetTop = z.strictObject({
 export type GetTop = z.infer<typeof GetTop>;
 
 export const TopProduct = z
-  .strictObject({ currency: Currency, sku: identifier(64), orders: Count, quantity: Count, amount: Amount })
+  .strictObject({ currency: Currency, sku: identifier(64), orders: Count, quantity: Sum, amount: Sum, ...tooLarge })
   .meta({ id: 'TopProduct' });
 export type TopProduct = z.infer<typeof TopProduct>;
 
@@ -201,7 +230,7 @@ export const TopProducts = z
 export type TopProducts = z.infer<typeof TopProducts>;
 
 export const TopCustomer = z
-  .strictObject({ currency: Currency, customerId: identifier(64), orders: Count, amount: Amount })
+  .strictObject({ currency: Currency, customerId: identifier(64), orders: Count, amount: Sum, ...tooLarge })
   .meta({ id: 'TopCustomer' });
 export type TopCustomer = z.infer<typeof TopCustomer>;
 

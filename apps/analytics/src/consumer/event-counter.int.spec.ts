@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { AnalyticsDatabase, eventually } from '../analytics-database.testing.ts';
 import { Progress } from '../checkpoints/progress.ts';
 import { forgetCounted } from '../database.ts';
-import { histories, someHistories } from '../histories.testing.ts';
+import { histories, placed, someHistories } from '../histories.testing.ts';
 import { Chain, firstOfSeveral, type TestEvent, type TestRecord } from '../order-log.testing.ts';
 import { orderCounts } from '../projections/order-counts.ts';
 import { OutdatedError } from '../projections/projection-versions.ts';
@@ -466,7 +466,7 @@ describe('parking', () => {
 });
 
 describe('sums', () => {
-  it('grow past what JSON can say without stopping anything, and are refused by name when asked for', async () => {
+  it('past what JSON can say exactly are written out in their row, and the other rows are answered', async () => {
     const large = (): TestEvent => ({
       orderId: crypto.randomUUID(),
       version: 1,
@@ -476,14 +476,44 @@ describe('sums', () => {
         data: { paymentId: 'p', amount: Number.MAX_SAFE_INTEGER, currency: 'EUR' },
       },
     });
-    const [log] = logOf(new Chain(1).records(Array.from({ length: 3_000 }, large))) as [Partition];
+    const order = { ...large(), event: placed('JPY', 7) };
+    const dear = { ...large(), event: placed('EUR', Number.MAX_SAFE_INTEGER) };
+    const events = [...Array.from({ length: 3_000 }, large), order, dear, { ...dear, orderId: crypto.randomUUID() }];
+    const [log] = logOf(new Chain(1).records(events)) as [Partition];
     await consume(log, 1_000);
     const queries = database.queries();
-    expect(await queries.summary({ waitMsMax: 0 }, Infinity)).toEqual({
-      outcome: 'too_large',
-      detail: 'A sum passes 2^53 − 1: the gross revenue in EUR.',
+    const [gross, amount] = [3_000n, 2n].map((times) => String(times * BigInt(Number.MAX_SAFE_INTEGER))) as [
+      string,
+      string,
+    ];
+    const money = { placedAmount: null, gross: null, refunded: 0, net: null };
+    const euros = { currency: 'EUR', ...money, tooLarge: { placedAmount: amount, gross, net: gross } };
+    const yen = { currency: 'JPY', placedAmount: 7, gross: 0, refunded: 0, net: 0 };
+    const range = { from: '2026-01-01T00:00:00.000Z', to: '2026-01-02T00:00:00.000Z' };
+    const none = { waitMsMax: 0 };
+    for (const asked of [none, { ...none, ...range }])
+      expect(await queries.summary(asked, Infinity)).toMatchObject({
+        summary: { revenue: [{ ...euros, averageOrder: Number.MAX_SAFE_INTEGER }, yen] },
+      });
+    expect(await queries.summary({ ...none, currency: 'JPY' }, Infinity)).toMatchObject({
+      summary: { revenue: [yen] },
     });
-    const [{ gross }] = await rowsOf('select gross from revenue_totals');
-    expect(BigInt(gross)).toBe(3_000n * BigInt(Number.MAX_SAFE_INTEGER));
+    expect(await queries.revenue({ ...range, bucket: 'day', ...none }, Infinity)).toMatchObject({
+      revenue: { data: [euros, yen] },
+    });
+    const top = { ...range, limit: 10, ...none };
+    const [sku] = (dear.event.data as { lines: { sku: string }[] }).lines.map((line) => line.sku);
+    for (const [kind, row] of [
+      ['products', { sku }],
+      ['customers', { customerId: (dear.event.data as { customerId: string }).customerId }],
+    ] as const)
+      expect(await queries[kind](top, Infinity)).toMatchObject({
+        [kind]: {
+          data: [
+            { ...row, currency: 'EUR', amount: null, tooLarge: { amount } },
+            { currency: 'JPY', amount: 7 },
+          ],
+        },
+      });
   });
 });

@@ -2,7 +2,7 @@ import type { GetTop, TopCustomer } from '@tandem/contracts/analytics-queries';
 import type { Currency } from '@tandem/contracts/money';
 import type { PoolClient } from 'pg';
 import type { CountedEvent } from '../consumer/read-record.ts';
-import { toSafeInteger } from '../queries/too-large.ts';
+import { rowOf, toSafeInteger } from '../queries/too-large.ts';
 import { readSums, type Projection } from './projection.ts';
 import { DAY_MS, isoOf, startMs } from './time-buckets.ts';
 
@@ -69,7 +69,7 @@ export function fold(events: readonly CountedEvent[]): Row[] {
 /**
  * Of each currency the customers with the largest amounts on the days that begin in `[from, to)`, the largest first.
  *
- * @throws TooLargeError
+ * @throws TooLargeError of a count
  */
 export async function readTopCustomers(
   client: PoolClient,
@@ -90,6 +90,6 @@ export async function readTopCustomers(
     currency: row.currency as Currency,
     customerId: row.customer_id,
     orders: toSafeInteger(row.orders, `the orders of ${row.customer_id}`),
-    amount: toSafeInteger(row.amount, `the amount of ${row.customer_id} in ${row.currency}`),
+    ...rowOf({ amount: row.amount }),
   }));
 }

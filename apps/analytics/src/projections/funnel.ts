@@ -92,11 +92,11 @@ function stepOf(event: OrderEvent): Step | undefined {
 
 const whyOf = ({ cause, reason = '' }: { cause: string; reason?: string | undefined }) => [cause, reason] as const;
 
-/** What happened in the hours that begin in `[from, to)`. @throws TooLargeError */
-export async function readFunnel(
+/** How many orders got to each state in the hours that begin in `[from, to)`, and why. @throws TooLargeError */
+export async function readSteps(
   client: PoolClient,
   { from, to }: Pick<GetFunnel, 'from' | 'to'>,
-): Promise<Pick<Funnel, 'orders' | 'rates' | 'cancellations'>> {
+): Promise<Pick<Funnel, 'orders'> & Pick<Funnel['cancellations'], 'causes'>> {
   const { rows } = await client.query<{ step: Step; cause: Cause | ''; orders: string }>({
     name: 'read-funnel',
     text: `select step, cause, sum(orders) as orders from funnel_by_hour where hour >= $1 and hour < $2
@@ -110,6 +110,15 @@ export async function readFunnel(
     orders[row.step] += count;
     if (row.cause !== '') causes.push({ cause: row.cause, orders: count });
   }
+  return { orders, causes };
+}
+
+/** What happened in the hours that begin in `[from, to)`. @throws TooLargeError */
+export async function readFunnel(
+  client: PoolClient,
+  { from, to }: Pick<GetFunnel, 'from' | 'to'>,
+): Promise<Pick<Funnel, 'orders' | 'rates' | 'cancellations'>> {
+  const { orders, causes } = await readSteps(client, { from, to });
   const { rows: reasons } = await client.query<{ cause: Cause; reason: string; orders: string }>({
     name: 'read-funnel-reasons',
     text: `select cause, reason, sum(orders) as orders from funnel_by_hour

@@ -2,7 +2,7 @@ import type { GetTop, TopProduct } from '@tandem/contracts/analytics-queries';
 import type { Currency } from '@tandem/contracts/money';
 import type { PoolClient } from 'pg';
 import type { CountedEvent } from '../consumer/read-record.ts';
-import { toSafeInteger } from '../queries/too-large.ts';
+import { rowOf, toSafeInteger } from '../queries/too-large.ts';
 import { readSums, type Projection } from './projection.ts';
 import { DAY_MS, isoOf, startMs } from './time-buckets.ts';
 
@@ -80,7 +80,7 @@ export function fold(events: readonly CountedEvent[]): Row[] {
 /**
  * Of each currency the products with the largest amounts on the days that begin in `[from, to)`, the largest first.
  *
- * @throws TooLargeError
+ * @throws TooLargeError of a count
  */
 export async function readTopProducts(
   client: PoolClient,
@@ -101,7 +101,6 @@ export async function readTopProducts(
     currency: row.currency as Currency,
     sku: row.sku,
     orders: toSafeInteger(row.orders, `the orders of ${row.sku}`),
-    quantity: toSafeInteger(row.quantity, `the quantity of ${row.sku}`),
-    amount: toSafeInteger(row.amount, `the amount of ${row.sku} in ${row.currency}`),
+    ...rowOf({ quantity: row.quantity, amount: row.amount }),
   }));
 }

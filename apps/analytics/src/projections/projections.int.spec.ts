@@ -111,7 +111,7 @@ describe('every projection', () => {
   });
 
   it('counts into another schema what it counts into its own, with the same totals, and touches nothing else', async () => {
-    const events = someHistories(200, 21);
+    const events = [...someHistories(200, 21), at('2999-01-01T00:00:00.000Z', placed('EUR', 1))];
     await count(events, 50);
     const live = await summary();
     await database.pool.query('create schema shadow');
@@ -137,11 +137,63 @@ describe('every projection', () => {
     }
   });
 
+  it('has a summary of the hours of a range and of one currency, by the time of the events', async () => {
+    const events = someHistories(300, 22);
+    await count(events, 50);
+    for (const range of [
+      { from: '2026-01-01T05:00:00.000Z', to: '2026-01-03T07:00:00.000Z' },
+      { from: '2026-01-01T00:00:00.000Z', to: '2026-01-02T00:00:00.000Z' },
+      { from: '2026-01-01T09:00:00.000Z', to: '2026-01-01T10:00:00.000Z' },
+    ]) {
+      const within = events.filter(({ at }) => at.toISOString() >= range.from && at.toISOString() < range.to);
+      const { orders, revenue: all } = recount(within);
+      for (const currency of [undefined, 'EUR'] as const) {
+        const revenue = all.filter((row) => currency === undefined || row.currency === currency);
+        const asked = await counted(queries().summary({ ...range, currency, waitMsMax }, Infinity));
+        expect(asked.summary).toMatchObject({ ...range, orders, revenue });
+        expect(asked.summary.refunds).toBeUndefined();
+      }
+    }
+    const { revenue, refunds } = recount(events);
+    const { summary } = await counted(queries().summary({ currency: 'EUR', waitMsMax }, Infinity));
+    const euros = (rows: { currency: string }[] = []) => rows.filter(({ currency }) => currency === 'EUR');
+    expect([summary.revenue, summary.refunds]).toEqual([euros(revenue), euros(refunds)]);
+  });
+
   it('has a name of its own, and tables that no other has', () => {
     const names = PROJECTIONS.map(({ name }) => name);
     const tables = PROJECTIONS.flatMap((projection) => projection.tables);
     expect(new Set(names).size).toBe(names.length);
     expect(new Set(tables).size).toBe(tables.length);
+  });
+});
+
+describe('rates', () => {
+  const MINUTE = '2026-01-05T12:00';
+  /** One order, then an event that is dated far in the future, then one order a second, all in one partition. */
+  const times = ['2999-01-01T00:00:00.000Z', ...Array.from({ length: 9 }, (_, n) => `${MINUTE}:0${n + 1}.000Z`)];
+  const orderId = randomUUID();
+  const events = [`${MINUTE}:00.000Z`, ...times].map((time) => at(time, placed('EUR', 1), orderId));
+
+  it('go on after an event that is dated in the future, which counts nothing before its time', async () => {
+    for (const batchEvents of [1, 100]) {
+      await database.empty();
+      await count(events, batchEvents);
+      expect((await summary()).rates).toMatchObject({
+        asOf: `${MINUTE}:09.000Z`,
+        last: [
+          { seconds: 10, orders: 10 },
+          { seconds: 60, orders: 10 },
+        ],
+      });
+    }
+  });
+
+  it('go on after an event of the future alone', async () => {
+    await count(events.slice(1, 2), 1);
+    expect((await summary()).rates).toMatchObject({ asOf: null, last: [{ orders: 0 }, { orders: 0 }] });
+    await count(events.slice(2), 1);
+    expect((await summary()).rates).toMatchObject({ asOf: `${MINUTE}:09.000Z`, last: [{ orders: 9 }, { orders: 9 }] });
   });
 });
 

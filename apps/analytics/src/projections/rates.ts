@@ -8,6 +8,12 @@ import { isoOf, SECOND_MS, startMs } from './time-buckets.ts';
 /** The stretches of time before the newest event that rates are told of. */
 const LAST_SECONDS = [10, 60];
 
+/**
+ * An event that is dated later than now, by more than clocks may differ, is kept for its time and is not the newest until then: it
+ * would make all others old.
+ */
+const IN_THE_PAST = `second <= now() + interval '5 seconds'`;
+
 /** How much happened in each of the last seconds before the newest event of each partition; older ones are forgotten. */
 export const rates: Projection = {
   name: 'rates',
@@ -23,13 +29,14 @@ export const rates: Projection = {
       text: `with came as (
                select * from unnest($2::timestamptz[], $3::bigint[], $4::bigint[]) as t (second, events, placed)
              ), oldest as materialized (
-               select greatest((select max(second) from came),
-                               (select max(second) from events_by_second where partition = $1)) - interval '2 minutes' as kept
+               select greatest((select max(second) from came where ${IN_THE_PAST}),
+                               (select max(second) from events_by_second where partition = $1 and ${IN_THE_PAST}))
+                      - interval '2 minutes' as kept
              ), gone as (
                delete from events_by_second where partition = $1 and second < (select kept from oldest)
              )
              insert into events_by_second as e (partition, second, events, placed)
-             select $1, second, events, placed from came, oldest where second >= kept
+             select $1, second, events, placed from came, oldest where second >= coalesce(kept, '-infinity')
              on conflict (partition, second) do update set
                events = e.events + excluded.events, placed = e.placed + excluded.placed`,
       values: [
@@ -46,7 +53,9 @@ export const rates: Projection = {
       name: 'rates-totals',
       text: `select count(*) as seconds, sum(events) as events, sum(placed) as placed,
                     extract(epoch from max(second))::bigint as newest
-               from events_by_second`,
+               from events_by_second
+              where ${IN_THE_PAST}
+                and second > (select max(second) from events_by_second where ${IN_THE_PAST}) - interval '2 minutes'`,
     });
     return { sums, quantiles: {} };
   },
@@ -65,14 +74,14 @@ export function fold(events: readonly CountedEvent[]): Map<number, { events: num
   return seconds;
 }
 
-/** Rates as of the newest event counted, whose second is the last one. */
+/** Rates as of the newest event counted that is not dated later than now, whose second is the last one. */
 export async function readRates(client: PoolClient): Promise<Summary['rates']> {
   const { rows } = await client.query<{ newest: Date | null; seconds: number; events: string; orders: string }>({
     name: 'read-rates',
     text: `select newest, seconds, coalesce(sum(events), 0) as events, coalesce(sum(placed), 0) as orders
-             from (select max(second) as newest from events_by_second) as n
+             from (select max(second) as newest from events_by_second where ${IN_THE_PAST}) as n
              cross join unnest($1::integer[]) as seconds
-             left join events_by_second e on e.second > newest - seconds * interval '1 second'
+             left join events_by_second e on e.second > newest - seconds * interval '1 second' and e.second <= newest
             group by newest, seconds order by seconds`,
     values: [LAST_SECONDS],
   });

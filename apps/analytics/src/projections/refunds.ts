@@ -2,7 +2,7 @@ import type { Summary } from '@tandem/contracts/analytics-queries';
 import type { Currency } from '@tandem/contracts/money';
 import type { PoolClient } from 'pg';
 import type { CountedEvent } from '../consumer/read-record.ts';
-import { toSafeInteger } from '../queries/too-large.ts';
+import { rowOf, toSafeInteger } from '../queries/too-large.ts';
 import { readSums, type Projection } from './projection.ts';
 
 const WHAT_BECAME = ['requested', 'recorded', 'declined', 'closed'] as const;
@@ -95,25 +95,28 @@ const nothing = (): Sums => ({
   closed: { refunds: 0, amount: 0n },
 });
 
-/** Over all partitions, by currency in alphabetical order. @throws TooLargeError */
-export async function readRefunds(client: PoolClient): Promise<Summary['refunds']> {
+/** Over all partitions, of one currency or of each. @throws TooLargeError of a count */
+export async function readRefunds(client: PoolClient, currency?: string): Promise<Summary['refunds']> {
   const { rows } = await client.query<Record<'currency' | WhatBecame | `${WhatBecame}_amount`, string>>({
     name: 'read-refunds',
     text: `select currency, sum(requested) as requested, sum(requested_amount) as requested_amount,
                   sum(recorded) as recorded, sum(recorded_amount) as recorded_amount,
                   sum(declined) as declined, sum(declined_amount) as declined_amount,
                   sum(closed) as closed, sum(closed_amount) as closed_amount
-             from refunds group by currency order by currency collate "C"`,
+             from refunds where $1::text is null or currency = $1 group by currency order by currency collate "C"`,
+    values: [currency ?? null],
   });
   return rows.map((row) => ({
     currency: row.currency as Currency,
     requested: toSafeInteger(row.requested, `the number of refunds requested in ${row.currency}`),
-    requestedAmount: toSafeInteger(row.requested_amount, `the refunds requested in ${row.currency}`),
     recorded: toSafeInteger(row.recorded, `the number of refunds in ${row.currency}`),
-    recordedAmount: toSafeInteger(row.recorded_amount, `the refunds in ${row.currency}`),
     declined: toSafeInteger(row.declined, `the number of refunds declined in ${row.currency}`),
-    declinedAmount: toSafeInteger(row.declined_amount, `the refunds declined in ${row.currency}`),
     closed: toSafeInteger(row.closed, `the number of refunds closed in ${row.currency}`),
-    closedAmount: toSafeInteger(row.closed_amount, `the refunds closed in ${row.currency}`),
+    ...rowOf({
+      requestedAmount: row.requested_amount,
+      recordedAmount: row.recorded_amount,
+      declinedAmount: row.declined_amount,
+      closedAmount: row.closed_amount,
+    }),
   }));
 }

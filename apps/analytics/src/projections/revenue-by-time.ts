@@ -1,9 +1,10 @@
-import type { GetRevenue, RevenueBucket } from '@tandem/contracts/analytics-queries';
+import type { GetRevenue, RevenueBucket, Summary } from '@tandem/contracts/analytics-queries';
 import type { Currency } from '@tandem/contracts/money';
 import type { PoolClient } from 'pg';
 import type { CountedEvent } from '../consumer/read-record.ts';
-import { TooLargeError, toSafeInteger } from '../queries/too-large.ts';
+import { rowOf, TooLargeError, toSafeInteger } from '../queries/too-large.ts';
 import { addRevenue, noRevenue, readSums, type Projection, type RevenueSums } from './projection.ts';
+import { revenueOf, type CurrencySums } from './revenue-totals.ts';
 import { DAY_MS, HOUR_MS, isoOf, MINUTE_MS, startMs } from './time-buckets.ts';
 
 /** The most rows that one answer may hold: a day of minutes in ten currencies. */
@@ -72,9 +73,7 @@ export async function readRevenueByTime(
   client: PoolClient,
   { bucket, from, to, currency }: Pick<GetRevenue, 'bucket' | 'from' | 'to' | 'currency'>,
 ): Promise<RevenueBucket[]> {
-  const { rows } = await client.query<
-    { start: Date } & Record<'currency' | 'placed' | 'placed_amount' | 'gross' | 'refunded', string>
-  >({
+  const { rows } = await client.query<CurrencySums & { start: Date }>({
     name: 'read-revenue-by-time',
     text: `select start, currency, sum(placed) as placed, sum(placed_amount) as placed_amount, sum(gross) as gross,
                   sum(refunded) as refunded
@@ -92,12 +91,36 @@ export async function readRevenueByTime(
       start,
       currency: row.currency as Currency,
       placed: toSafeInteger(row.placed, `the number of placed orders ${where}`),
-      placedAmount: toSafeInteger(row.placed_amount, `the placed amount ${where}`),
-      gross: toSafeInteger(row.gross, `the gross revenue ${where}`),
-      refunded: toSafeInteger(row.refunded, `the refunds ${where}`),
-      net: toSafeInteger(BigInt(row.gross) - BigInt(row.refunded), `the net revenue ${where}`),
+      ...rowOf({
+        placedAmount: row.placed_amount,
+        gross: row.gross,
+        refunded: row.refunded,
+        net: BigInt(row.gross) - BigInt(row.refunded),
+      }),
     };
   });
+}
+
+/** The totals of the hours that begin in `[from, to)`: of whole days as far as there are any, of hours at both ends. */
+export async function readRevenueBetween(
+  client: PoolClient,
+  { from, to, currency }: { from: string; to: string; currency?: string | undefined },
+): Promise<Summary['revenue']> {
+  const { rows } = await client.query<CurrencySums>({
+    name: 'read-revenue-between',
+    text: `with days as (
+             select date_trunc('day', $1::timestamptz + interval '1 day' - interval '1 microsecond', 'UTC') as first,
+                    date_trunc('day', $2::timestamptz, 'UTC') as last
+           )
+           select currency, sum(placed) as placed, sum(placed_amount) as placed_amount, sum(gross) as gross,
+                  sum(refunded) as refunded
+             from revenue_by_time, days
+            where bucket in ('day', 'hour') and start >= $1 and start < $2 and ($3::text is null or currency = $3)
+              and (bucket = 'day') = (start >= first and start < last)
+            group by currency order by currency collate "C"`,
+    values: [from, to, currency ?? null],
+  });
+  return rows.map(revenueOf);
 }
 
 type Buckets = Map<number, Map<string, RevenueSums>>;

@@ -3,7 +3,7 @@ import type { RevenueSums as RevenueSumsReply } from '@tandem/contracts/analytic
 import type { z } from 'zod';
 import type { PoolClient } from 'pg';
 import type { CountedEvent } from '../consumer/read-record.ts';
-import { toSafeInteger } from '../queries/too-large.ts';
+import { rowOf } from '../queries/too-large.ts';
 import { addRevenue, noRevenue, readSums, type Projection, type RevenueSums } from './projection.ts';
 
 /** The money of each currency since the beginning. */
@@ -56,28 +56,31 @@ export function fold(events: readonly CountedEvent[]): Map<string, RevenueSums> 
   return totals;
 }
 
-/**
- * The totals over all partitions, by currency in alphabetical order. The average order is rounded down to the minor unit.
- *
- * @throws TooLargeError
- */
-export async function readRevenueTotals(client: PoolClient): Promise<z.infer<typeof RevenueSumsReply>[]> {
-  const { rows } = await client.query<Record<'currency' | 'placed' | 'placed_amount' | 'gross' | 'refunded', string>>({
+/** The totals over all partitions, of one currency or of each. */
+export async function readRevenueTotals(client: PoolClient, currency?: string): Promise<RevenueRow[]> {
+  const { rows } = await client.query<CurrencySums>({
     name: 'read-revenue-totals',
     text: `select currency, sum(placed) as placed, sum(placed_amount) as placed_amount, sum(gross) as gross,
                   sum(refunded) as refunded
-             from revenue_totals group by currency order by currency collate "C"`,
+             from revenue_totals where $1::text is null or currency = $1 group by currency order by currency collate "C"`,
+    values: [currency ?? null],
   });
-  return rows.map((row) => {
-    const { currency } = row;
-    const placed = BigInt(row.placed);
-    return {
-      currency: currency as Currency,
-      placedAmount: toSafeInteger(row.placed_amount, `the placed amount in ${currency}`),
-      averageOrder: placed === 0n ? 0 : Number(BigInt(row.placed_amount) / placed),
-      gross: toSafeInteger(row.gross, `the gross revenue in ${currency}`),
-      refunded: toSafeInteger(row.refunded, `the refunds in ${currency}`),
-      net: toSafeInteger(BigInt(row.gross) - BigInt(row.refunded), `the net revenue in ${currency}`),
-    };
-  });
+  return rows.map(revenueOf);
+}
+
+type RevenueRow = z.infer<typeof RevenueSumsReply>;
+
+/** Sums of one currency, as the database has them. */
+export type CurrencySums = Record<'currency' | 'placed' | 'placed_amount' | 'gross' | 'refunded', string>;
+
+/** The average order is rounded down to the minor unit. */
+export function revenueOf(sums: CurrencySums): RevenueRow {
+  const [placed, placedAmount, gross, refunded] = [sums.placed, sums.placed_amount, sums.gross, sums.refunded].map(
+    BigInt,
+  ) as [bigint, bigint, bigint, bigint];
+  return {
+    currency: sums.currency as Currency,
+    averageOrder: placed === 0n ? 0 : Number(placedAmount / placed),
+    ...rowOf({ placedAmount, gross, refunded, net: gross - refunded }),
+  };
 }

@@ -23,13 +23,13 @@ import type { Pool, PoolClient } from 'pg';
 import type { Progress } from '../checkpoints/progress.ts';
 import { readTopCustomers } from '../projections/customers.ts';
 import { readDurations } from '../projections/durations.ts';
-import { readFunnel } from '../projections/funnel.ts';
+import { readFunnel, readSteps } from '../projections/funnel.ts';
 import { readOrderCounts } from '../projections/order-counts.ts';
 import { readTopProducts } from '../projections/products.ts';
 import { PROJECTIONS } from '../projections/projections.ts';
 import { readRates } from '../projections/rates.ts';
 import { readRefunds } from '../projections/refunds.ts';
-import { readRevenueByTime } from '../projections/revenue-by-time.ts';
+import { readRevenueBetween, readRevenueByTime } from '../projections/revenue-by-time.ts';
 import { readRevenueTotals } from '../projections/revenue-totals.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../projections/time-buckets.ts';
 import { LogAwayError, type LogEnds } from './log-ends.ts';
@@ -69,12 +69,20 @@ export class AnalyticsQueries {
   }
 
   async summary(query: GetSummary, remainingMs: number): Promise<SummaryReply> {
-    const answer = await this.#answer(query, remainingMs, async (client) => ({
-      orders: await readOrderCounts(client),
-      revenue: await readRevenueTotals(client),
-      refunds: await readRefunds(client),
-      rates: await readRates(client),
-    }));
+    const { from, to, currency } = query;
+    const answer = await this.#answer(query, remainingMs, async (client) => {
+      if (from === undefined || to === undefined)
+        return {
+          orders: await readOrderCounts(client),
+          revenue: await readRevenueTotals(client, currency),
+          refunds: await readRefunds(client, currency),
+          rates: await readRates(client),
+        };
+      checkRange({ from, to }, HOUR_MS, FUNNEL_HOURS_MAX, 'hours');
+      const { orders } = await readSteps(client, { from, to });
+      const revenue = await readRevenueBetween(client, { from, to, currency });
+      return { from, to, orders, revenue, rates: await readRates(client) };
+    });
     return answer.outcome === 'counted' ? { outcome: 'counted', summary: answer.value } : answer;
   }
 

@@ -45,7 +45,17 @@ const rangeOf = (unit: string, usual: string) => ({
 const currency = Currency.optional().meta({ description: 'ISO 4217 code; every currency unless given' });
 
 /** The parameters of `GET /v1/analytics/summary`. */
-export const SummaryParameters = z.strictObject({ after });
+export const SummaryParameters = z.strictObject({
+  from: instant.optional().meta({
+    description:
+      'Rounded down to the hour. All of time unless `from` or `to` is given; 24 hours before `to` if only that is',
+  }),
+  to: instant
+    .optional()
+    .meta({ description: 'Not itself included; rounded up to the hour; now if only `from` is given' }),
+  currency: Currency.optional().meta({ description: 'Of revenue and refunds; orders and rates are of all currencies' }),
+  after,
+});
 export type SummaryParameters = z.infer<typeof SummaryParameters>;
 
 /** The parameters of `GET /v1/analytics/revenue`. */

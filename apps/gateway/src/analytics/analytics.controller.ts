@@ -44,7 +44,9 @@ export class AnalyticsController {
     @Query({ schema: SummaryParameters }) parameters: SummaryParameters,
     @Req() request: FastifyRequest,
   ): Promise<Summary> {
-    const reply = await this.analytics.summary(parameters, traceOf(request));
+    const { from, to } = parameters;
+    const range = from === undefined && to === undefined ? {} : rangeIn(FUNNEL_RANGE, parameters, Date.now());
+    const reply = await this.analytics.summary({ ...parameters, ...range }, traceOf(request));
     if (reply.outcome !== 'counted') throw notCounted(reply);
     return reply.summary;
   }
@@ -126,7 +128,7 @@ type NotCounted =
 function notCounted(reply: NotCounted): ProblemError {
   switch (reply.outcome) {
     case 'too_large':
-      return new ProblemError('sum_too_large', reply.detail);
+      return new ProblemError('answer_too_large', reply.detail);
     case 'log_away':
       return new ProblemError('unavailable', reply.detail, { headers: retryAfter(1_000) });
     case 'behind':

@@ -40,7 +40,7 @@ const query = (operation: {
     },
     problems: {
       invalid_request: operation.refusals,
-      sum_too_large: {},
+      answer_too_large: {},
       not_counted_yet: {},
       no_answer: {},
     },
@@ -63,7 +63,9 @@ export const DocumentSummary = () =>
     id: 'getSummary',
     summary: 'Get orders by status ever reached, money by currency, and rates',
     description:
-      'Sums are integers in minor units. Rates cover the seconds before the newest counted event, whenever that was.',
+      'Sums are integers in minor units; one past 2^53 − 1 is null, and `tooLarge` of its row has it in full. With `from` or `to`, ' +
+      'orders and revenue cover what happened in the hours of the range, and refunds are left out. Rates cover the seconds ' +
+      'before the newest counted event, whenever that was.',
     schema: Summary,
     examples: {
       counted: {
@@ -86,6 +88,31 @@ export const DocumentSummary = () =>
               { seconds: 10, events: 12, orders: 5, eventsPerSecond: 1.2, ordersPerSecond: 0.5 },
               { seconds: 60, events: 28, orders: 10, eventsPerSecond: 0.4666666666666667, ordersPerSecond: 1 / 6 },
             ],
+          },
+          ...counted,
+        },
+      },
+      anHour: {
+        summary: 'One hour of one currency, with a sum that is too large for a JSON number',
+        request: { query: { from: '2026-01-01T00:00:00Z', to: '2026-01-01T01:00:00Z', currency: 'EUR' } },
+        value: {
+          from: '2026-01-01T00:00:00.000Z',
+          to: '2026-01-01T01:00:00.000Z',
+          orders: { placed: 10, paid: 8, shipped: 5, delivered: 3, cancelled: 2 },
+          revenue: [
+            {
+              currency: 'EUR',
+              placedAmount: null,
+              averageOrder: 999999999999,
+              gross: 20000,
+              refunded: 0,
+              net: 20000,
+              tooLarge: { placedAmount: '9999999999990000' },
+            },
+          ],
+          rates: {
+            asOf: '2026-01-01T00:00:59.000Z',
+            last: [{ seconds: 10, events: 12, orders: 5, eventsPerSecond: 1.2, ordersPerSecond: 0.5 }],
           },
           ...counted,
         },
