@@ -88,7 +88,8 @@ const REJECTIONS = {
     title: 'Too much has happened to the order',
     retryable: false,
     advice:
-      'Ship or refund the rest as another order, in fewer parts. Payments, deliveries and closing are still taken.',
+      'Ship or refund all that remains at once, naming neither lines nor an amount: that is still taken, as are deliveries, ' +
+      'payments and closing.',
   },
   refund_exceeded: {
     status: 422,

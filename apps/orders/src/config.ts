@@ -35,7 +35,7 @@ const Environment = z.object({
   PAYMENT_DEADLINE_MS: count(86_400_000),
   /** The most that one order may cost, in minor units of its currency. */
   ORDER_TOTAL_MAX: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).default(ORDER_LIMITS.totalMax),
-  /** An order with so many events takes no more shipments and refunds. */
+  /** An order with so many events takes no more shipments and refunds, but of all that remains. */
   ORDER_EVENTS_MAX: count(ORDER_LIMITS.eventsMax),
   /** `off`: this instance leaves publishing jobs for payments to the others. */
   ORDERS_JOBS: z.enum(['on', 'off']).default('on'),

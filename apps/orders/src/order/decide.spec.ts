@@ -434,13 +434,27 @@ describe('an order that has as many events as it may have', () => {
   const history = [placed, paid, refundDue(1000)];
 
   it('takes no more shipments and refunds', () => {
-    for (const command of [shipping(), refunding({ amount: 1 })])
+    for (const command of [shipping([{ id: 1, quantity: 1 }]), refunding({ amount: 1 })])
       given(...history)
         .when(command, full)
         .refuses({ code: 'too_many_events', status: 'paid', version: 3, eventsMax: 3 });
     given(placed, paid)
       .when(refunding({ amount: 1000 }), full)
       .then(refundDue(1000));
+  });
+
+  it('takes the last shipment and the refund of all that remains, so that it is not stuck with goods or money', () => {
+    given(...history)
+      .when(shipping(), full)
+      .then(shipped);
+    given(...history)
+      .when(refunding(), full)
+      .then(refundDue(1990, 2));
+    // Declined over and over, it has an end all the same.
+    const declines = [refundDue(1990, 2), refundDeclined(1990, 2), refundDeclined(1990, 2)];
+    given(...history, ...declines)
+      .when(refunding(), full)
+      .refuses({ code: 'too_many_events', status: 'paid', version: 6, eventsMax: 3 });
   });
 
   it('takes what is reported, and what comes once', () => {

@@ -35,7 +35,7 @@ export type OrderCommand =
 export interface OrderLimits {
   /** The most that an order may cost, in minor units. */
   totalMax: number;
-  /** An order with so many events takes no more shipments and refunds. What follows from these is taken all the same. */
+  /** An order with so many events takes no more shipments and refunds, but of all that remains. */
   eventsMax: number;
 }
 
@@ -64,8 +64,7 @@ export function decide(
   if (command.type === 'PlaceOrder') return order === undefined ? place(command, totalMax) : closed(order);
   if (order === undefined) return reject({ code: 'order_not_found', orderId: command.orderId });
   if (!holds(command, order.version)) return reject({ code: 'version_mismatch', ...met(order) });
-  // These two may be asked again and again. Everything else comes once, or once of each refund.
-  if ((command.type === 'ShipOrder' || command.type === 'RefundOrder') && order.version >= eventsMax)
+  if (isTooMuch(command, order.version, eventsMax))
     return reject({ code: 'too_many_events', ...met(order), eventsMax });
   switch (command.type) {
     case 'CancelOrder':
@@ -96,6 +95,17 @@ function holds({ ifVersion, unlessVersion }: VersionConditions & { type: string 
   const matches =
     ifVersion === undefined || (Array.isArray(ifVersion) ? ifVersion.includes(version) : ifVersion === version);
   return matches && unlessVersion?.includes(version) !== true;
+}
+
+/**
+ * Only shipments and refunds may be asked for again and again: everything else comes once, or once of each refund. What takes all
+ * that remains is the last of its kind, unless the refund is declined, and no order shall be stuck with goods or money.
+ */
+function isTooMuch(command: OrderCommand, version: number, eventsMax: number): boolean {
+  if (command.type !== 'ShipOrder' && command.type !== 'RefundOrder') return false;
+  const { lines, amount } = { amount: undefined, ...command.body };
+  const isRest = lines === undefined && amount === undefined;
+  return version >= (isRest ? 2 * eventsMax : eventsMax);
 }
 
 /** An order that costs nothing is paid with its placing: nobody needs to be asked. */
