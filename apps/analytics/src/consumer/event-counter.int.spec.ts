@@ -258,6 +258,27 @@ describe('what operators decided', () => {
     );
   });
 
+  it('stays with all that was counted when recover cannot have its locks, and the failure says who holds them', async () => {
+    const [log] = logOf(new Chain(1).records(someHistories(5, 37))) as [Partition];
+    await consume(log);
+    const idle = await database.pool.connect();
+    try {
+      await idle.query('begin');
+      await idle.query('set local idle_in_transaction_session_timeout = 0');
+      await idle.query('select * from order_counts');
+      const { rows } = await idle.query('select pg_backend_pid() as pid');
+      await expect(forgetCounted(database.config)).rejects.toThrow(
+        new RegExp(
+          `nothing was: .* process ${rows[0].pid} of PostgreSQL \\(analytics.test, .* which holds order_counts`,
+        ),
+      );
+      expect(await offsetOf(0)).toMatchObject({ mark: log.end });
+    } finally {
+      await idle.query('rollback');
+      idle.release();
+    }
+  }, 60_000);
+
   it('holds for no other event that a restored database gave the same position', async () => {
     const records = new Chain(1).records(someHistories(20, 35));
     const dropped = firstOfSeveral(records, 3);

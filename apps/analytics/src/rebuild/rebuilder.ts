@@ -191,9 +191,9 @@ export class Rebuilder {
       };
       await inTransaction(client, compare, 'begin isolation level repeatable read');
       if (signal.aborted) return;
-      const blocked = await blockers(client, projection, BLOCKER_MS);
+      const blocked = await blockers(client, projection.tables, BLOCKER_MS);
       if (blocked === undefined && (await this.#complete(run))) return;
-      run.reason = `The swap waits for locks: ${blocked ?? (await blockers(client, projection)) ?? 'of short transactions'}`;
+      run.reason = `The swap waits for locks: ${blocked ?? (await blockers(client, projection.tables)) ?? 'of short transactions'}`;
       await noteReason(client, run.id, run.reason);
       await pause(pauseMs, signal);
     }

@@ -128,17 +128,17 @@ async function keysOf(client: ClientBase, table: string): Promise<string[]> {
 
 const changedOf = (table: string) => `changed_${table}`;
 
-/** With how many transactions that hold it up a rebuild is explained. */
+/** How many of the transactions that hold something up are named. */
 const BLOCKERS_MAX = 3;
 
 /**
- * Which transactions of others hold locks that the swap needs, in words; undefined when there are none.
+ * Which transactions of others hold locks on tables that are to be locked, or on the offsets, in words; undefined when there are none.
  *
  * @param olderThanMs leaves out those that began later, and those of which that is hidden from this role.
  */
 export async function blockers(
   client: ClientBase,
-  projection: Projection,
+  tables: readonly string[],
   olderThanMs?: number,
 ): Promise<string | undefined> {
   const { rows } = await client.query<{
@@ -158,7 +158,7 @@ export async function blockers(
         and (l.relation = any($1::regclass[]) or (l.relation = 'consumer_offsets'::regclass and l.mode <> 'AccessShareLock'))
         and ($2::integer is null or a.xact_start < clock_timestamp() - $2 * interval '1 millisecond')
       group by 1, 2, 3, 4, a.xact_start order by a.xact_start nulls last limit ${BLOCKERS_MAX}`,
-    [projection.tables.map((table) => `public.${pg.escapeIdentifier(table)}`), olderThanMs ?? null],
+    [tables.map((table) => `public.${pg.escapeIdentifier(table)}`), olderThanMs ?? null],
   );
   if (rows.length === 0) return undefined;
   const who = rows.map(({ pid, name, usename, state, age_s: ageS, tables }) => {
