@@ -35,8 +35,10 @@ import {
   noteChanges,
   onLive,
   onShadow,
+  partsOf,
   redrivenSince,
   shadowOffsets,
+  SLICE_BYTES,
   swap,
   type ShadowOffset,
 } from './shadow.ts';
@@ -50,6 +52,8 @@ export interface RebuilderOptions {
   bounds: LogBounds;
   /** The pause before another try. */
   retryMs?: number;
+  /** So much of a table and a partition is compared in one step. */
+  sliceBytes?: number;
 }
 
 /** With at most this many records left to read, the copies are compared, and the live copy is made to wait. */
@@ -244,8 +248,9 @@ export class Rebuilder {
     const redriven = await redrivenSince(client, this.#options.topic);
     await onLive(client);
     if (redriven > 0) throw new BeginAnewError('Records were redriven that it had left out: it begins anew.');
-    const of = run.found === undefined ? [...live.offsets.keys()] : 'changes';
-    const { live: counted, rebuilt } = await copyTotals(client, projection, of);
+    const whole = () => partsOf(client, projection, [...live.offsets.keys()], this.#options.sliceBytes ?? SLICE_BYTES);
+    const parts = run.found === undefined ? await whole() : (['changes'] as const);
+    const { live: counted, rebuilt } = await copyTotals(client, projection, parts);
     const found = differences(counted, rebuilt);
     if (found.length > 0 && run.mustAgree) {
       this.#logger.error(`The rebuilt ${projection.name} differs: ${JSON.stringify(found)}`);

@@ -62,31 +62,52 @@ export async function ignoreChanges(client: ClientBase, projection: Projection):
   }
 }
 
-/**
- * What both copies say of themselves, in the caller's transaction: step by step of each partition, or only of the rows that have
- * changed since `noteChanges`.
- */
+/** A part of a copy that is compared in one step: the rows that changed since `noteChanges`, or some of a partition's keys. */
+type Part = 'changes' | { partition: number; slice: number; slices: number };
+
+/** So much of a table and a partition is compared in one statement, which must not take as long as a time-out. */
+export const SLICE_BYTES = 67_108_864;
+
+/** The parts that make up a copy. */
+export async function partsOf(
+  client: ClientBase,
+  { tables }: Projection,
+  partitions: readonly number[],
+  sliceBytes: number,
+): Promise<Part[]> {
+  const { rows } = await client.query<{ bytes: bigint }>(
+    'select max(pg_relation_size(t)) as bytes from unnest($1::regclass[]) as t',
+    [tables.map((table) => `public.${pg.escapeIdentifier(table)}`)],
+  );
+  const slices = Math.max(1, Math.ceil(Number(rows[0]?.bytes ?? 0n) / sliceBytes / Math.max(1, partitions.length)));
+  return partitions.flatMap((partition) =>
+    Array.from({ length: slices }, (_, slice) => ({ partition, slice, slices })),
+  );
+}
+
+/** What both copies say of themselves, in the caller's transaction, part by part. */
 export async function copyTotals(
   client: ClientBase,
   projection: Projection,
-  of: readonly number[] | 'changes',
+  parts: readonly Part[],
 ): Promise<{ live: ProjectionTotals; rebuilt: ProjectionTotals }> {
   const schema = pg.escapeIdentifier(shadowSchema(projection));
   const totals: { live: ProjectionTotals; rebuilt: ProjectionTotals } = {
     live: { sums: {}, quantiles: {} },
     rebuilt: { sums: {}, quantiles: {} },
   };
-  if (of === 'changes')
+  if (parts.includes('changes'))
     for (const table of projection.tables)
       await client.query(`analyze ${schema}.${pg.escapeIdentifier(changedOf(table))}`);
-  for (const part of of === 'changes' ? (['changes'] as const) : of)
+  for (const part of parts)
     for (const [copy, from] of [
       ['live', 'public'],
       ['rebuilt', schema],
     ] as const) {
       const { sums, quantiles } = await partTotals(client, projection, from, part);
       for (const [name, sum] of Object.entries(sums)) totals[copy].sums[name] = (totals[copy].sums[name] ?? 0n) + sum;
-      for (const [name, ms] of Object.entries(quantiles)) totals[copy].quantiles[`${name} of ${part}`] = ms;
+      const where = part === 'changes' ? 'what has changed' : `partition ${part.partition}, ${part.slice}`;
+      for (const [name, ms] of Object.entries(quantiles)) totals[copy].quantiles[`${name} of ${where}`] = ms;
     }
   return totals;
 }
@@ -96,17 +117,22 @@ async function partTotals(
   client: ClientBase,
   projection: Projection,
   from: string,
-  part: number | 'changes',
+  part: Part,
 ): Promise<ProjectionTotals> {
   const parts = pg.escapeIdentifier(`${shadowSchema(projection)}_part`);
   const shadow = pg.escapeIdentifier(shadowSchema(projection));
   await client.query(`create schema ${parts}`);
   for (const table of projection.tables) {
     const name = pg.escapeIdentifier(table);
-    const rows =
-      part === 'changes'
-        ? `${shadow}.${pg.escapeIdentifier(changedOf(table))} join ${from}.${name} using (${(await keysOf(client, table)).join(', ')})`
-        : `${from}.${name} where partition = ${part}`;
+    const keys = (await keysOf(client, table)).join(', ');
+    let rows: string;
+    if (part === 'changes')
+      rows = `${shadow}.${pg.escapeIdentifier(changedOf(table))} join ${from}.${name} using (${keys})`;
+    else {
+      const { partition, slice, slices } = part;
+      const isInSlice = slices === 1 ? '' : `and abs(hashtext(concat_ws(' ', ${keys}))::bigint) % ${slices} = ${slice}`;
+      rows = `${from}.${name} where partition = ${partition} ${isInSlice}`;
+    }
     await client.query(`create view ${parts}.${name} as select * from ${rows}`);
   }
   await client.query(`set local search_path = ${parts}, public`);
