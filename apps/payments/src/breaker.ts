@@ -34,14 +34,19 @@ export class Breaker {
     return this.#reason;
   }
 
+  /** How long it is left alone from now on, before one call is let through. */
+  get restsMs(): number {
+    return Math.max(0, this.#restsUntilMs - performance.now());
+  }
+
   /**
    * @throws ProviderError of kind `rests` when `call` was not run, or failed together with the operation as a whole; else as
    * `call` does.
    */
   async run<T>(key: string, call: () => Promise<T>): Promise<T> {
     const isTrial = this.#reason !== undefined;
-    if (isTrial && (this.#isTrying || performance.now() < this.#restsUntilMs))
-      throw new ProviderError('rests', this.#reason ?? '');
+    if (isTrial && (this.#isTrying || this.restsMs > 0))
+      throw new ProviderError('rests', this.#reason ?? '', { retryAfterMs: this.restsMs });
     this.#isTrying ||= isTrial;
     try {
       const result = await call();

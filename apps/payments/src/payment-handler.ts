@@ -176,7 +176,7 @@ export class PaymentHandler {
       case 'denied':
         return new JobFailedError(message, { cause: error });
       case 'rests':
-        return new JobDeferredError(message, restMs, { cause: error });
+        return new JobDeferredError(message, Math.max(restMs, retryAfterMs), { cause: error });
       case 'throttled':
         // Not in a header of the job: another copy of it must wait, too.
         await records.wait(key, retryAfterMs);

@@ -18,11 +18,14 @@ export interface PaymentRecord {
   fresh: boolean;
 }
 
+/** Whether a row of `parked` keeps its job from running. */
+const HOLDS = `p.settled_as is distinct from 'redriven'`;
 /** A mark counts only with its row, of former versions, too. */
 const COLUMNS = `
   outcome, told_at is not null as told,
-  case when parked_id is not null then exists (select 1 from parked as p where p.id = parked_id)
-       when parked then exists (select 1 from parked as p where p.order_id = split_part(key, ':', 1) and p.type = kind)
+  case when parked_id is not null then exists (select 1 from parked as p where p.id = parked_id and ${HOLDS})
+       when parked then exists (select 1 from parked as p
+                                 where p.order_id = split_part(key, ':', 1) and p.type = kind and ${HOLDS})
        else false end as parked,
   (extract(epoch from now() - begun_at) * 1000)::double precision as "ageMs",
   (extract(epoch from now() - coalesce(asked_at, begun_at)) * 1000)::double precision as "askedMs",
@@ -116,7 +119,7 @@ export class PaymentRecords {
     await this.pool.query(
       `update payments set parked = false,
                            parked_id = (select max(p.id) from parked as p
-                                         where p.order_id = split_part(key, ':', 1) and p.type = kind)
+                                         where p.order_id = split_part(key, ':', 1) and p.type = kind and ${HOLDS})
         where parked and told_at is null`,
     );
   }
@@ -131,7 +134,7 @@ export class PaymentRecords {
       text: `update payments set swept_at = now()
               where key in (select key from payments
                              where told_at is null and not parked
-                               and (parked_id is null or not exists (select 1 from parked as p where p.id = parked_id))
+                               and (parked_id is null or not exists (select 1 from parked as p where p.id = parked_id and ${HOLDS}))
                                and greatest(begun_at, swept_at, wait_until)
                                    < now() - $1::double precision * interval '1 millisecond'
                              order by begun_at limit $2 for update skip locked)

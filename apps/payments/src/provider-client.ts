@@ -175,8 +175,9 @@ export class ProviderClient {
   #tryLater(): void {
     if (this.#closed) return;
     clearTimeout(this.#trial);
+    const { restsMs } = this.#breakers[`POST ${CHARGES}`] as Breaker;
     // Some of the rest may still be left when the timer fires.
-    this.#trial = setTimeout(() => void this.#try(), this.#options.restMs + 10).unref();
+    this.#trial = setTimeout(() => void this.#try(), Math.max(restsMs, this.#options.restMs) + 10).unref();
   }
 
   async #try(): Promise<void> {

@@ -69,7 +69,10 @@ export function partitionOf(key: string): number {
 }
 
 /** A connection to a service's own database, closed by the caller. */
-export async function databaseOf({ environment }: System, service: 'orders' | 'analytics'): Promise<pg.Client> {
+export async function databaseOf(
+  { environment }: System,
+  service: 'orders' | 'payments' | 'analytics',
+): Promise<pg.Client> {
   const url = new URL(environment['POSTGRES_URL'] ?? '');
   url.pathname = `/${environment['NAMESPACE']}_${service}`;
   const client = new pg.Client(url.href);

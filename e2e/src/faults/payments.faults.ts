@@ -1,7 +1,6 @@
 import type { Order } from '@tandem/contracts/order';
 import { topology } from '@tandem/contracts/topology';
 import { connect } from 'amqplib';
-import pg from 'pg';
 import { databaseOf } from './log.testing.ts';
 import { ROOT, type Environment, type OwnService } from './services.testing.ts';
 import { startSystem, type System } from './system.testing.ts';
@@ -69,16 +68,15 @@ const read = async (id: string) => (await (await fetch(`${gateway.url}/v1/orders
 const cancel = (id: string) => fetch(`${gateway.url}/v1/orders/${id}/cancel`, { method: 'POST' });
 const isPaid = async (id: string) => (await read(id)).status === 'paid';
 
-/** Whether a worker has set about its payment. */
-async function hasBegun(id: string): Promise<boolean> {
-  const url = new URL(system.environment['POSTGRES_URL'] ?? '');
-  url.pathname = topology('faults').databases.payments;
-  const client = new pg.Client({ connectionString: url.href });
-  await client.connect();
+/** How far its payment has come: undefined before a worker has set about it. */
+async function progressOf(id: string): Promise<'begun' | 'told' | undefined> {
+  const payments = await databaseOf(system, 'payments');
   try {
-    return (await client.query('select 1 from payments where key = $1', [`${id}:authorise`])).rowCount === 1;
+    const text = 'select told_at is not null as told from payments where key = $1';
+    const { rows } = await payments.query<{ told: boolean }>(text, [`${id}:authorise`]);
+    return rows[0] && (rows[0].told ? 'told' : 'begun');
   } finally {
-    await client.end();
+    await payments.end();
   }
 }
 
@@ -127,12 +125,148 @@ describe('invariant 23: a worker that is killed', () => {
   });
 });
 
+/** What is or was parked of an order. */
+async function parkedOf(orderId: string): Promise<{ id: string; settled_as: string | null }[]> {
+  const payments = await databaseOf(system, 'payments');
+  try {
+    const text = 'select id, settled_as from parked where order_id = $1 order by id';
+    return (await payments.query<{ id: string; settled_as: string | null }>(text, [orderId])).rows;
+  } finally {
+    await payments.end();
+  }
+}
+
+const redrive = (row: string) => fetch(`${gateway.url}/v1/admin/parked/payments-${row}/redrive`, { method: 'POST' });
+
+/** Takes everything off a queue, as if the broker had lost it. Resolves with how much that was. */
+async function purge(queue: string): Promise<number> {
+  const connection = await connect(system.environment['RABBITMQ_URL'] ?? '');
+  try {
+    return (await (await connection.createChannel()).purgeQueue(queue)).messageCount;
+  } finally {
+    await connection.close();
+  }
+}
+
+describe('invariant 23: a worker that is killed while it', () => {
+  const { queues } = topology('faults');
+  const REFUSES = { behaviour: 'answer', status: 422 };
+  const crashing = async (point: object) => {
+    const CRASH_AT = JSON.stringify({ call: 1, ...point });
+    const worker = await system.launch('payments', { ...paymentsEnvironment(), CRASH_AT });
+    await worker.untilReady();
+    return worker;
+  };
+
+  it.each<[string, object]>([
+    ['before its row is written', { sql: '^insert into parked', when: 'before' }],
+    ['between its row and its mark', { sql: '^insert into payments .*, parked_id', when: 'before' }],
+    ['before both are committed', { sql: '^commit', when: 'before' }],
+    ['after both are committed, before it is acked', { sql: '^commit', when: 'after' }],
+  ])('parks a job, %s, leaves it where somebody sees it and can redrive it', async (_name, point) => {
+    await tell(REFUSES);
+    const worker = await crashing(point);
+    const id = await place();
+    expect(await worker.exited).toBeNull();
+    const next = await startPayments();
+    await until('it is parked', async () => (await parkedOf(id)).length > 0);
+    expect((await ledger()).get(id)).toBeUndefined();
+    await tell({ behaviour: 'approve' });
+    for (const row of await parkedOf(id)) expect((await redrive(row.id)).status).toBe(200);
+    await until('it is paid', () => isPaid(id));
+    expect((await ledger()).get(id)).toHaveLength(1);
+    await next.stop();
+  });
+
+  it.each<[string, object]>([
+    ['after its mark is gone', { sql: '^update payments set parked_id = null', when: 'after' }],
+    ['after it is on its queue, before its row is settled', { sql: 'redriven', when: 'before' }],
+  ])('redrives a job, %s, does not keep it from running', async (_name, point) => {
+    await tell(REFUSES);
+    const worker = await crashing(point);
+    const id = await place();
+    await until('it is parked', async () => (await parkedOf(id)).length === 1);
+    await tell({ behaviour: 'approve' });
+    const [row] = await parkedOf(id);
+    await redrive(row?.id ?? '');
+    expect(await worker.exited).toBeNull();
+    const next = await startPayments();
+    await until('it is paid', () => isPaid(id));
+    expect((await ledger()).get(id)).toHaveLength(1);
+    expect(await parkedOf(id)).toEqual([{ id: row?.id, settled_as: null }]);
+    await next.stop();
+  });
+
+  it('defers a job that the provider throttles, before it waits, loses nothing', async () => {
+    await tell({ behaviour: 'answer', status: 429, retryAfter: '1' });
+    const worker = await crashing({ sql: '^update payments set wait_until', when: 'after' });
+    const id = await place();
+    expect(await worker.exited).toBeNull();
+    await tell({ behaviour: 'approve' });
+    const next = await startPayments();
+    await until('it is paid', () => isPaid(id));
+    expect((await ledger()).get(id)).toHaveLength(1);
+    expect(await parkedOf(id)).toEqual([]);
+    await next.stop();
+  });
+
+  it('sweeps what was charged and never told, before it publishes it again, forgets no money', async () => {
+    await tell({ behaviour: 'approve' });
+    const id = await place();
+    expect((await cancel(id)).status).toBe(200);
+    await until('its job is there', async () => (await purge(queues.paymentsCard)) > 0);
+    const key = `${id}:authorise`;
+    const money = { amount: 2_500, currency: 'EUR', method: 'card' };
+    const charged = await fetch(`${provider.url}/v1/charges`, {
+      method: 'POST',
+      headers: { 'idempotency-key': key },
+      body: JSON.stringify(money),
+    });
+    const outcome = { status: 'approved', id: ((await charged.json()) as Entry).id };
+    const data = { orderId: id, ...money, delivery: 'standard', since: new Date().toISOString() };
+    const payments = await databaseOf(system, 'payments');
+    await payments.query(
+      `insert into payments (key, kind, data, outcome, begun_at) values ($1, 'authorise', $2, $3, now() - interval '1 hour')`,
+      [key, JSON.stringify(data), JSON.stringify(outcome)],
+    );
+    await payments.end();
+    const worker = await system.launch('payments', {
+      ...paymentsEnvironment(),
+      CRASH_AT: JSON.stringify({ sql: '^update payments set swept_at', when: 'after', call: 1 }),
+    });
+    expect(await worker.exited).toBeNull();
+    const next = await startPayments();
+    await until('the money goes back', async () => balanceOf((await ledger()).get(id) ?? []) === 0);
+    await until('orders knows', async () => (await read(id)).refundStatus === 'full');
+    await next.stop();
+  });
+});
+
 describe('invariant 23: money of a cancelled order', () => {
+  it('is not taken when the order is cancelled while the provider is away', async () => {
+    await tell({ behaviour: 'answer', status: 503 });
+    // What was asked for so long ago is decided.
+    const payments = await startPayments({ PROVIDER_TIMEOUT_MS: '300' });
+    const [id, other] = [await place(), await place()];
+    await until('it is asked for', async () => (await progressOf(id)) !== undefined);
+    await until('the provider is left alone', async () => {
+      const { checks } = await payments.readiness();
+      return checks['provider']?.status === 'degraded';
+    });
+    expect((await cancel(id)).status).toBe(200);
+    await tell({ behaviour: 'approve' });
+    await until('the other is paid', () => isPaid(other));
+    await until('nothing is left to do', async () => (await progressOf(id)) === 'told');
+    expect((await ledger()).get(id)).toBeUndefined();
+    expect(await read(id)).toMatchObject({ status: 'cancelled', refunds: [] });
+    await payments.stop();
+  });
+
   it('goes back when the yes comes after the cancellation', async () => {
     const payments = await startPayments();
     await tell({ behaviour: 'slow', delayMs: 1_500 });
     const id = await place();
-    await until('it is asked for', () => hasBegun(id));
+    await until('it is asked for', async () => (await progressOf(id)) !== undefined);
     expect((await cancel(id)).status).toBe(200);
     await tell({ behaviour: 'approve' });
     await until('nothing is left of it', async () => {

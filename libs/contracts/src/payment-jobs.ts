@@ -53,8 +53,8 @@ export function paymentJobsTopology({ exchanges, queues }: Topology) {
     byHeaders: exchanges.paymentsByMethod,
     queues: [
       queue(queues.paymentsCard, 'card', 'standard'),
-      queue(queues.paymentsCardExpress, 'card', 'express'),
       queue(queues.paymentsInvoice, 'invoice', 'standard'),
+      queue(queues.paymentsCardExpress, 'card', 'express'),
       queue(queues.paymentsInvoiceExpress, 'invoice', 'express'),
     ],
     // Growing waits, each on a queue of its own, because a queue expires its messages in order only.

@@ -74,8 +74,6 @@ export class JobServer extends Server implements CustomTransportStrategy {
   readonly #closing = new AbortController();
   /** Why no jobs are taken, while they are not. */
   #paused: string | undefined;
-  /** Which queue `runOne` looks at first. */
-  #next = 0;
   /** Consumers of the current channel. */
   #tags: string[] = [];
   /** Pausing and resuming go one after another. */
@@ -146,18 +144,18 @@ export class JobServer extends Server implements CustomTransportStrategy {
   }
 
   /**
-   * Runs one job of those that wait although the server is paused, from each queue in turn, to see whether jobs succeed again.
+   * Runs one job of those that wait although the server is paused, to see whether jobs succeed again: from the first queue of the
+   * topology that holds one.
    * Resolves when it is settled, with false when no job waits, for its next attempt neither.
    *
    * @throws Error without a channel.
    */
   async runOne(): Promise<boolean> {
     const { queues } = this.#options.topology;
-    for (const _ of queues) {
+    for (const { name } of queues) {
       const channel = this.#channel?.current;
       if (channel === undefined || this.#closing.signal.aborted)
         throw new Error(this.notReadyReason ?? 'not connected');
-      const { name } = queues[this.#next++ % queues.length] as (typeof queues)[number];
       const message = await channel.get(name, { noAck: false });
       if (message === false) continue;
       const work = this.#run(channel, message, name);

@@ -7,7 +7,7 @@ export interface JobTopology {
   kinds: readonly string[];
   /** Headers: takes the jobs of every kind, and those that have waited, and routes by their headers. */
   byHeaders: string;
-  /** Where jobs wait for a worker; each takes those that carry all of its headers. */
+  /** Where jobs wait for a worker, the least urgent first; each takes those that carry all of its headers. */
   queues: readonly { name: string; headers: Readonly<Record<string, string>> }[];
   /** Where failed jobs wait for their next attempt, the shortest wait first. */
   retries: readonly { name: string; waitMs: number }[];
