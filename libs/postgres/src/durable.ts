@@ -1,4 +1,4 @@
-import type { ClientBase, Pool, PoolClient } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import { transaction } from './transaction.ts';
 
 /**
@@ -49,15 +49,33 @@ export function durableTransaction<T>(pool: Pool, work: (client: PoolClient) => 
 /**
  * Makes what this server has committed as durable as a commit of one's own: before an answer that goes by stored rows. A row may
  * be seen whose own commit gave up waiting for the synchronous standby; the commit of this statement waits for the standby,
- * too, which has everything before it then. Within `durably` or `durableTransaction`, which hear of a wait that was given up.
+ * too, which has everything before it then. Without a synchronous standby it writes nothing. What a standby itself shows is on
+ * two servers already.
  *
- * Without a synchronous standby it writes nothing. What a standby itself shows is on two servers already.
+ * @throws UncertainCommitError when the standby does not have it within three seconds.
  */
-export async function confirmStored(client: ClientBase): Promise<void> {
-  // The commit of a mere new transaction id does not wait: https://doxygen.postgresql.org/xact_8c_source.html, wrote_xlog.
-  await client.query(`select pg_logical_emit_message(true, 'tandem', '')
-                       where current_setting('synchronous_standby_names') <> '' and not pg_is_in_recovery()`);
+export async function confirmStored(pool: Pool): Promise<void> {
+  await durably(pool, async (client) => {
+    let late = false;
+    // No time-out of the server ends the wait of a commit: left alone, each of them would keep its connection there.
+    const timer = setTimeout(() => {
+      late = true;
+      const { processID } = client as unknown as { processID: number };
+      pool.query('select pg_cancel_backend($1)', [processID]).catch(() => undefined);
+    }, CONFIRM_MS_MAX);
+    try {
+      // The commit of a mere new transaction id does not wait: https://doxygen.postgresql.org/xact_8c_source.html, wrote_xlog.
+      await client.query(`select pg_logical_emit_message(true, 'tandem', '')
+                           where current_setting('synchronous_standby_names') <> '' and not pg_is_in_recovery()`);
+    } finally {
+      clearTimeout(timer);
+    }
+    // The cancellation may still be under way, so this connection is not for anybody else.
+    if (late) throw new UncertainCommitError('The synchronous standby did not answer in time.');
+  });
 }
+
+const CONFIRM_MS_MAX = 3_000;
 
 type Notice = { code?: string | undefined; message?: string | undefined };
 

@@ -156,7 +156,7 @@ export class GroupCommit {
         // A commit that waited for a standby in vain can be seen all the same: only when the standby has it, it is answered.
         if (loaded.outcomes.size > 0) {
           sending();
-          await durably(pool, confirmStored);
+          await confirmStored(pool);
         }
         return result(decided, 0);
       }
@@ -168,22 +168,23 @@ export class GroupCommit {
     }
     // Whatever it takes to know the time is done before the lock is held.
     await now();
-    return durableTransaction(pool, async (client) => {
+    let isRepeat = false;
+    const answered = await durableTransaction(pool, async (client) => {
       await client.query('select pg_advisory_xact_lock(42)');
       // Waiting for the lock may have taken longer than a caller waits.
       if (pending.some(({ remainingMs }) => remainingMs() <= 0)) throw new LateError();
       const loaded = await load(client, wanted);
       const decided = decideBatch(commands, loaded, await now(), limits);
-      if (decided.batch.outcomes.length === 0) {
-        if (loaded.outcomes.size > 0) {
-          sending();
-          await confirmStored(client);
-        }
-        return result(decided, 0);
-      }
+      isRepeat = decided.batch.outcomes.length === 0 && loaded.outcomes.size > 0;
+      if (decided.batch.outcomes.length === 0) return result(decided, 0);
       sending();
       return result(decided, await append(client, decided.batch));
     });
+    if (isRepeat) {
+      sending();
+      await confirmStored(pool);
+    }
+    return answered;
   }
 
   /**

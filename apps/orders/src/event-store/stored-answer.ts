@@ -1,5 +1,5 @@
 import type { CommandReply } from '@tandem/contracts/order-commands';
-import { confirmStored, durably } from '@tandem/postgres/durable';
+import { confirmStored } from '@tandem/postgres/durable';
 import type { Pool } from 'pg';
 import { decideBatch, type Command } from './decide-batch.ts';
 import { load } from './load.ts';
@@ -12,6 +12,6 @@ import { load } from './load.ts';
 export async function storedAnswer(pool: Pool, command: Command): Promise<CommandReply | undefined> {
   const loaded = await load(pool, { commandIds: [command.id], orderIds: [], references: [] });
   if (!loaded.outcomes.has(command.id)) return undefined;
-  await durably(pool, confirmStored);
+  await confirmStored(pool);
   return decideBatch([command], loaded, new Date(0)).replies(0)[0];
 }

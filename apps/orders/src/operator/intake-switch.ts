@@ -39,6 +39,7 @@ export class IntakeSwitch {
       const { mine, newest, replayed } = await this.#store(commandId, body.paused, body.reason ?? null);
       if (mine.paused !== body.paused || mine.reason !== (body.reason ?? null))
         return { outcome: 'rejected', rejection: { code: 'key_reused' } };
+      if (replayed) await confirmStored(this.#pool);
       await this.#everyGateway.publish(intakeOf(newest));
       return { outcome: 'accepted', intake: intakeOf(mine), replayed };
     } catch (error) {
@@ -58,7 +59,6 @@ export class IntakeSwitch {
          on conflict (command_id) do nothing`,
         [commandId, paused, reason],
       );
-      if (rowCount === 0) await confirmStored(client);
       const { rows } = await client.query<Row>(
         `select * from intake
           where command_id = $1 or revision = (select max(revision) from intake)
