@@ -127,7 +127,14 @@ function* faultsOfStatement(statement, { fresh, indexes, outside, dropped }) {
         yield `${it.relation?.relname}: keeps others out while it reads: do it concurrently`;
       return;
     case 'DoStmt':
-      yield 'nobody sees what a do block locks';
+    case 'CallStmt':
+      yield 'nobody sees what a do block or a procedure locks';
+      return;
+    default:
+      // What changes rows inside of another statement.
+      for (const [inner, changed] of nodesIn(it))
+        if (inner === 'UpdateStmt' || inner === 'DeleteStmt')
+          yield* faultsOfStatement({ [inner]: changed }, { fresh, indexes, outside: false, dropped });
   }
 }
 
@@ -183,10 +190,14 @@ const isConcurrent = (statement) =>
 const nameOf = ({ List }) => List.items.at(-1).String.sval;
 
 /** @param {unknown} node @returns {string[]} */
-function functionsIn(node) {
-  if (typeof node !== 'object' || node === null) return [];
-  return Object.entries(node).flatMap(([kind, inner]) => [
-    ...(kind === 'FuncCall' ? [inner.funcname.at(-1).String.sval] : []),
-    ...functionsIn(inner),
-  ]);
+const functionsIn = (node) =>
+  [...nodesIn(node)].filter(([kind]) => kind === 'FuncCall').map(([, { funcname }]) => funcname.at(-1).String.sval);
+
+/** Every node below one, with its kind. @param {unknown} node @returns {Generator<[kind: string, node: any]>} */
+function* nodesIn(node) {
+  if (typeof node !== 'object' || node === null) return;
+  for (const [kind, inner] of Object.entries(node)) {
+    yield [kind, inner];
+    yield* nodesIn(inner);
+  }
 }

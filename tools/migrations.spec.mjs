@@ -65,6 +65,17 @@ describe('a migration of a large table', () => {
     ['reindexes it', 'reindex table orders', 'concurrently'],
     ['refreshes a view', 'refresh materialized view v', 'concurrently'],
     ['hides what it does', "do $$ begin execute 'truncate orders'; end $$", 'do block'],
+    ['calls a procedure', 'call tidy()', 'procedure'],
+    [
+      'changes rows inside of a query',
+      'with gone as (delete from orders returning id) select count(*) from gone',
+      'in steps',
+    ],
+    [
+      'changes rows inside of an insert',
+      'with o as (update orders set total = 0 returning id) insert into intake select 1',
+      'in steps',
+    ],
     ['names its schema', 'create index i on public.orders (total)', 'keeps writers out'],
     ['does it after something harmless', 'create table t (a int); truncate orders', 'keeps everybody out'],
     ['creates an index that may be left invalid', 'create index concurrently i on orders (total)', 'comes first'],
