@@ -156,6 +156,7 @@ export class Analytics implements OnApplicationBootstrap, BeforeApplicationShutd
       name: queues.analyticsControl,
       prefetchCount: CONTROL_PREFETCH,
       patterns: [...Object.values(PROJECTION_QUERIES), ...Object.values(parkedPatterns('analytics'))],
+      park: (message) => this.parkedMessages.park(message),
     });
     const bounds = new LogBounds(brokers, topics.orderEvents);
     this.projections = new ProjectionAdministration(this.controlPool, PROJECTIONS, bounds);

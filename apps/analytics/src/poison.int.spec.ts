@@ -78,3 +78,17 @@ it('of 100,000 events ten that cannot be read are parked; the others are counted
   expect(checks['parked']?.reason).toBe('10 records are parked');
   expect(checks['events']).toEqual({ status: 'ok' });
 }, 180_000);
+
+it('what nobody can read on either of its queues is parked', async () => {
+  const { analyticsQueries, analyticsControl } = database.names.queues;
+  const connection = await connect(database.config.RABBITMQ_URL);
+  const channel = await connection.createConfirmChannel();
+  for (const queue of [analyticsQueries, analyticsControl]) channel.sendToQueue(queue, Buffer.from('rubbish'));
+  await channel.waitForConfirms();
+  await connection.close();
+  for (const source of [analyticsQueries, analyticsControl])
+    await eventually(async () => {
+      const { parked } = (await app?.get(Analytics).parked.list({ filter: { source }, limit: 10 })) ?? {};
+      expect(parked).toMatchObject([{ source, reason: 'not JSON in UTF-8' }]);
+    });
+});
