@@ -128,6 +128,12 @@ function badHttp({ code = '', bytesParsed = 0, rawPacket }: BadHttp): ProblemErr
     return URL_UNDER_WAY.test(parsed)
       ? new ProblemError('uri_too_long', 'The URL is too long')
       : new ProblemError('headers_too_large', 'The headers are larger than 16 KiB');
+  // Node also says so of a line that ends without a carriage return.
+  if (
+    code === 'HPE_INVALID_VERSION' &&
+    / HTTP\/1\.[01]\r?\n/.test(packet.slice(Math.max(0, bytesParsed - 10), bytesParsed + 2))
+  )
+    return new ProblemError('malformed_request', 'Lines end with CR LF');
   const [problem, detail] = BAD_HTTP[code] ?? (['malformed_request', 'The request is not well-formed HTTP'] as const);
   return new ProblemError(problem, detail);
 }

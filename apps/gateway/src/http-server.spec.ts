@@ -330,6 +330,8 @@ describe('what HTTP leaves no choice about', () => {
       'expectation_failed',
     ],
     ['HTTP/2 without having agreed on it', head('GET /v1/orders HTTP/2.0', host), 505, 'http_version_not_supported'],
+    ['lines that end without CR', 'GET /v1/orders HTTP/1.1\nhost: x\n\n', 400, 'malformed_request'],
+    ['HTTP/0.9', 'GET /v1/orders\r\n\r\n', 505, 'http_version_not_supported'],
     ['HTTP/3', head('GET /v1/orders HTTP/3.0', host), 505, 'http_version_not_supported'],
     [
       'Transfer-Encoding: gzip, chunked',
@@ -402,6 +404,22 @@ describe('what HTTP leaves no choice about', () => {
     expect((await onlyAnswer(head('GET /health/live HTTP/1.0'))).status).toBe(200);
     expect((await onlyAnswer(head('GET http://x/health/live HTTP/1.1', 'host: y'))).status).toBe(200);
     expect((await onlyAnswer(head('GET http://x?a=b HTTP/1.1', 'host: y'))).status).toBe(302);
+  });
+
+  it.each([
+    ['GET /docs/../../etc/passwd HTTP/1.1', [], 404, 'route_not_found'],
+    ['GET /docs/%2e%2e/%2e%2e/etc/passwd HTTP/1.1', [], 404, 'route_not_found'],
+    ['GET /docs/nothing.js HTTP/1.1', [], 404, 'route_not_found'],
+    ['GET /docs/%00 HTTP/1.1', [], 404, 'route_not_found'],
+    ['GET /docs/swagger-ui.css HTTP/1.1', ['if-match: "x"'], 412, 'precondition_failed'],
+  ])('%s %j is no error of this side', async (line, fields, status, code) => {
+    const answer = await onlyAnswer(head(line, 'host: x', ...fields));
+    expect([answer.status, Problem.parse(JSON.parse(answer.body)).code]).toEqual([status, code]);
+  });
+
+  it('answers a page whole whatever range of it is asked for', async () => {
+    const answer = await onlyAnswer(head('GET /docs/swagger-ui.css HTTP/1.1', 'host: x', 'range: bytes=99999999-'));
+    expect([answer.status, answer.body.length]).toEqual([200, Number(answer.headers['content-length'])]);
   });
 
   it('says for OPTIONS * which methods it knows', async () => {

@@ -83,6 +83,8 @@ export function httpServer(
       return sendProblem(problem, request, reply);
     }
     if (request.is404) return void reply.code(204).header('allow', METHODS.join(', ')).send();
+    // Answers are given whole.
+    if (request.headers.range !== undefined) request.headers.range = undefined;
     // Without a body, its type says nothing.
     if (request.headers['content-length'] === '0') request.headers['content-type'] = undefined;
     if (request.method === 'POST' && !isConditional(request) && !holdWithoutTag(request.headers))

@@ -60,15 +60,14 @@ function expectPlainJson({ headers }: FastifyRequest): void {
     throw new ProblemError('unsupported_media_type', `Content-Encoding ${encoding} is not read here`);
 }
 
-/** A fraction or an exponent in a number, or what looks like it in a text. */
-const FRACTION = /[:[,]\s*-?\d+[.eE]/;
+/** A fraction that is not zero, or an exponent, in a number, or what looks like it in a text. */
+const FRACTION = /[:[,]\s*-?\d+(?:[eE]|\.\d*[1-9eE])/;
 const STRING = /"(?:[^"\\]|\\.)*"/g;
 
 /**
  * Parses JSON whose members are all there afterwards: of two with one name, the first would vanish.
  *
- * Members are counted before and after, which costs 0.2 to 0.6 µs for an order of a few lines; a reviver that looks at the source of
- * each value costs 4 to 9 µs.
+ * Members are counted before and after, which costs less than 1 µs for an order of a few lines (docs/adr/0070).
  *
  * @throws ProblemError 400 for what is not JSON, or changes when it is parsed.
  */

@@ -78,7 +78,14 @@ export function toProblemError(exception: unknown, request: FastifyRequest, meth
     case 'FST_ERR_MAX_PARAM_LENGTH':
       return new ProblemError('uri_too_long', 'A part of the path is too long');
   }
-  if (exception instanceof HttpException && exception.getStatus() === 404) return notFound(request, methodsOf);
+  // What serves the pages of the documentation has statuses, and no codes.
+  switch (exception instanceof HttpException ? exception.getStatus() : statusOf(error)) {
+    case 403:
+    case 404:
+      return notFound(request, methodsOf);
+    case 412:
+      return new ProblemError('precondition_failed', 'A condition does not hold for what is at this path');
+  }
   return new ProblemError('internal', 'The request failed on this side', { cause: exception });
 }
 
@@ -99,6 +106,9 @@ function notUnderstood(error: RemoteError): ProblemError {
     cause: error,
   });
 }
+
+const statusOf = (error: unknown) =>
+  typeof error === 'object' && error !== null && 'statusCode' in error ? error.statusCode : undefined;
 
 /** Nothing at this path, or nothing for this method. */
 export function notFound(request: FastifyRequest, methodsOf: MethodsOf | undefined): ProblemError {
