@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { OrderState } from '@tandem/contracts/order';
@@ -147,6 +148,36 @@ describe('whatever commands come, in whatever groups, to whichever instance', ()
       { numRuns: 60 },
     );
   });
+});
+
+it('orders that were refunded by the version before get their refund status by a migration', async () => {
+  const options = { pool, commandsMax: 3, unavailableAfterMs: 500, retryPauseMs: 5, onAppended: () => undefined };
+  const commits = new GroupCommit(options);
+  const expected = { none: [] as number[], partial: [500], full: [500, 2490] };
+  const ids = new Map<string, string>();
+  for (const [status, amounts] of Object.entries(expected)) {
+    const orderId = uuidv7();
+    ids.set(orderId, status);
+    const commands: Command['order'][] = [placing(), recordingPayment(), refunding({ amount: 500 }), refunding()];
+    for (const [index, amount] of amounts.entries()) commands.push(recordingRefund({ refundId: index + 1, amount }));
+    for (const command of commands) {
+      const reply = await commits.execute(
+        { id: randomUUID(), payloadHash: randomUUID(), order: { ...command, orderId } },
+        () => 10_000,
+      );
+      expect(reply.outcome).toBe('accepted');
+    }
+  }
+  const statuses = async () => {
+    const query = 'select id, refund_status from orders where id = any($1)';
+    const { rows } = await pool.query<{ id: string; refund_status: string }>(query, [[...ids.keys()]]);
+    return new Map(rows.map((row) => [row.id, row.refund_status]));
+  };
+  expect(await statuses()).toEqual(ids);
+  await pool.query(`update orders set refund_status = 'none'`);
+  const migration = readFileSync(`${MIGRATIONS}/121_refund-status-of-refunded.sql`, 'utf8');
+  await pool.query(migration.split('-- Down Migration')[0] as string);
+  expect(await statuses()).toEqual(ids);
 });
 
 /** Refusals of orders that were never placed, and of ids that belong to another command. */
