@@ -68,8 +68,8 @@ const ready = (app: NestFastifyApplication) =>
   eventually(async () => expect(await readiness(app)).toMatchObject({ code: 200, status: 'ok' }), LATE_MS);
 
 /** A member that answers; what it has counted is another matter. */
-async function start(): Promise<NestFastifyApplication> {
-  const app = await serve(config);
+async function start(changes: Partial<Config> = {}): Promise<NestFastifyApplication> {
+  const app = await serve({ ...config, ...changes });
   apps.push(app);
   await eventually(async () => expect((await readiness(app)).checks['rabbitmq']).toEqual({ status: 'ok' }));
   return app;
@@ -219,6 +219,21 @@ describe('the lag', () => {
     const ageMs = later.outcome === 'counted' ? later.lag.oldestAgeMs : null;
     expect(ageMs).toBeGreaterThanOrEqual(1_000);
     expect(ageMs).toBeLessThanOrEqual((Date.now() - sentAt) * 1.02 + 100);
+  });
+});
+
+describe('queries that wait for a position', () => {
+  it('hold back no others, though they are more than the messages that may be under way', async () => {
+    await start({ ANALYTICS_PREFETCH: 2 });
+    const waiting: Promise<string>[] = [];
+    for (let n = 0; n < 5; n += 1) {
+      const ended = () => 'one that waits';
+      waiting.push(getSummary({ after: 1_000_000 }).then(ended, ended));
+      // Each in a message of its own.
+      await new Promise((next) => setTimeout(next, 20));
+    }
+    const other = getSummary({ waitMsMax: 0 }).then(() => 'the other');
+    expect(await Promise.race([other, ...waiting])).toBe('the other');
   });
 });
 

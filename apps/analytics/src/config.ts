@@ -19,7 +19,7 @@ const Environment = z.object({
     .default(''),
   ANALYTICS_HOST: z.string().default('127.0.0.1'),
   ANALYTICS_PORT: port(3003),
-  /** Queries under way at once, those that wait for a position included; RabbitMQ holds back the rest. */
+  /** Queries under way at once, but for those that wait for a position; RabbitMQ holds back the rest. */
   ANALYTICS_PREFETCH: count(64),
   /** Connections for queries; the consumer has its own. */
   ANALYTICS_CONNECTIONS_MAX: count(4),

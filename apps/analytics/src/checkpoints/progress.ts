@@ -7,6 +7,8 @@ import { Searches, type Standing } from './searches.ts';
 
 /** How often the marks are looked up while somebody waits: other instances count too, and nobody tells of it. */
 const POLL_MS = 50;
+/** The most queries that wait for a position at once. */
+const WAITERS_MAX = 1_000;
 /** How often the position is stored while it grows. */
 const STORE_MS = 1_000;
 
@@ -77,9 +79,13 @@ export class Progress {
     return { position: reached > stored ? reached : stored, epoch };
   }
 
-  /** Waits until everything up to a position is counted, but no longer than `ms`. */
-  async waitFor(position: bigint, ms: number): Promise<void> {
-    if (this.#position >= position || ms <= 0 || this.#released) return;
+  /**
+   * Waits until everything up to a position is counted, but no longer than `ms`, and not at all when as many wait as may.
+   * `onWait` is called when it waits.
+   */
+  async waitFor(position: bigint, ms: number, onWait?: () => void): Promise<void> {
+    if (this.#position >= position || ms <= 0 || this.#released || this.#waiters.size >= WAITERS_MAX) return;
+    onWait?.();
     const { promise, resolve } = Promise.withResolvers<void>();
     const waiter = { position, resolve };
     const timer = setTimeout(resolve, ms);

@@ -53,7 +53,7 @@ const BUCKET_MS = { minute: MINUTE_MS, hour: HOUR_MS, day: DAY_MS };
 
 /**
  * Answers from one snapshot: sums, parked and position of an answer belong together. `remainingMs` is how long the caller
- * will wait for the answer.
+ * will wait for the answer; `onWait` is called when the answer has to wait for a position.
  */
 export class AnalyticsQueries {
   readonly #pool: Pool;
@@ -68,9 +68,9 @@ export class AnalyticsQueries {
     this.#logEnds = logEnds;
   }
 
-  async summary(query: GetSummary, remainingMs: number): Promise<SummaryReply> {
+  async summary(query: GetSummary, remainingMs: number, onWait?: () => void): Promise<SummaryReply> {
     const { from, to, currency } = query;
-    const answer = await this.#answer(query, remainingMs, async (client) => {
+    const answer = await this.#answer(query, { remainingMs, onWait }, async (client) => {
       if (from === undefined || to === undefined)
         return {
           orders: await readOrderCounts(client),
@@ -86,54 +86,54 @@ export class AnalyticsQueries {
     return answer.outcome === 'counted' ? { outcome: 'counted', summary: answer.value } : answer;
   }
 
-  async revenue(query: GetRevenue, remainingMs: number): Promise<RevenueReply> {
+  async revenue(query: GetRevenue, remainingMs: number, onWait?: () => void): Promise<RevenueReply> {
     const { from, to, bucket } = query;
-    const answer = await this.#answer(query, remainingMs, async (client) => {
+    const answer = await this.#answer(query, { remainingMs, onWait }, async (client) => {
       checkRange(query, BUCKET_MS[bucket], REVENUE_BUCKETS_MAX, `${bucket}s`);
       return { bucket, from, to, data: await readRevenueByTime(client, query) };
     });
     return answer.outcome === 'counted' ? { outcome: 'counted', revenue: answer.value } : answer;
   }
 
-  async funnel(query: GetFunnel, remainingMs: number): Promise<FunnelReply> {
+  async funnel(query: GetFunnel, remainingMs: number, onWait?: () => void): Promise<FunnelReply> {
     const { from, to } = query;
-    const answer = await this.#answer(query, remainingMs, async (client) => {
+    const answer = await this.#answer(query, { remainingMs, onWait }, async (client) => {
       checkRange(query, HOUR_MS, FUNNEL_HOURS_MAX, 'hours');
       return { from, to, ...(await readFunnel(client, query)) };
     });
     return answer.outcome === 'counted' ? { outcome: 'counted', funnel: answer.value } : answer;
   }
 
-  async durations(query: GetDurations, remainingMs: number): Promise<DurationsReply> {
+  async durations(query: GetDurations, remainingMs: number, onWait?: () => void): Promise<DurationsReply> {
     const { from, to } = query;
-    const answer = await this.#answer(query, remainingMs, async (client) => {
+    const answer = await this.#answer(query, { remainingMs, onWait }, async (client) => {
       checkRange(query, HOUR_MS, DURATIONS_HOURS_MAX, 'hours');
       return { from, to, ...(await readDurations(client, query)) };
     });
     return answer.outcome === 'counted' ? { outcome: 'counted', durations: answer.value } : answer;
   }
 
-  async products(query: GetTop, remainingMs: number): Promise<ProductsReply> {
+  async products(query: GetTop, remainingMs: number, onWait?: () => void): Promise<ProductsReply> {
     const { from, to } = query;
-    const answer = await this.#answer(query, remainingMs, async (client) => {
+    const answer = await this.#answer(query, { remainingMs, onWait }, async (client) => {
       checkRange(query, DAY_MS, TOP_DAYS_MAX, 'days');
       return { from, to, data: await readTopProducts(client, query) };
     });
     return answer.outcome === 'counted' ? { outcome: 'counted', products: answer.value } : answer;
   }
 
-  async customers(query: GetTop, remainingMs: number): Promise<CustomersReply> {
+  async customers(query: GetTop, remainingMs: number, onWait?: () => void): Promise<CustomersReply> {
     const { from, to } = query;
-    const answer = await this.#answer(query, remainingMs, async (client) => {
+    const answer = await this.#answer(query, { remainingMs, onWait }, async (client) => {
       checkRange(query, DAY_MS, TOP_DAYS_MAX, 'days');
       return { from, to, data: await readTopCustomers(client, query) };
     });
     return answer.outcome === 'counted' ? { outcome: 'counted', customers: answer.value } : answer;
   }
 
-  async lag(query: GetLag, remainingMs: number): Promise<LagReply> {
+  async lag(query: GetLag, remainingMs: number, onWait?: () => void): Promise<LagReply> {
     try {
-      const answer = await this.#answer(query, remainingMs, async (client) => {
+      const answer = await this.#answer(query, { remainingMs, onWait }, async (client) => {
         return { committed: await this.#committed(client) };
       });
       if (answer.outcome !== 'counted') return answer;
@@ -182,10 +182,11 @@ export class AnalyticsQueries {
 
   async #answer<T>(
     { after, waitMsMax }: GetSummary,
-    remainingMs: number,
+    { remainingMs, onWait }: { remainingMs: number; onWait: (() => void) | undefined },
     read: (client: PoolClient) => Promise<T>,
   ): Promise<Counted<T> | Behind | TooLarge> {
-    if (after !== undefined) await this.#progress.waitFor(BigInt(after), Math.min(waitMsMax, remainingMs - ANSWER_MS));
+    if (after !== undefined)
+      await this.#progress.waitFor(BigInt(after), Math.min(waitMsMax, remainingMs - ANSWER_MS), onWait);
     try {
       return await transaction(
         this.#pool,

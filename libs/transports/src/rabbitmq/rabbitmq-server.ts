@@ -60,7 +60,17 @@ export class RequestContext extends RmqContext {
   readonly tracestate: string | undefined;
   readonly #deadlineAt: number;
 
-  constructor(message: ConsumeMessage, channel: Channel, item: RequestItem, deadlineAt: number) {
+  constructor(
+    message: ConsumeMessage,
+    channel: Channel,
+    item: RequestItem,
+    deadlineAt: number,
+    /**
+     * Acks the request's message before its answer, so that a request that only waits holds back no others. Only for what changes
+     * nothing: if the service dies, nobody answers it.
+     */
+    readonly release: () => void = () => undefined,
+  ) {
     super([message, channel, item.pattern]);
     this.#deadlineAt = deadlineAt;
     this.traceparent = item.traceparent;
@@ -308,13 +318,20 @@ export class RabbitMqServer extends ServerRMQ {
       this.#answer(delivery, id, Infinity, errorJson(id, told(new ExpiredError(), delivery)));
       return;
     }
+    let answering = delivery;
+    const release = () => {
+      if (answering !== delivery) return;
+      answering = { ...delivery, unsettled: 1, released: true };
+      this.#deliveries.add(answering);
+      this.#settle(delivery);
+    };
     try {
-      const context = new RequestContext(delivery.message, delivery.channel, item, deadlineAt);
+      const context = new RequestContext(delivery.message, delivery.channel, item, deadlineAt, release);
       const response = await this.#call(handler, item.data, context);
-      this.#answer(delivery, id, deadlineAt, answerJson(id, response));
+      this.#answer(answering, id, deadlineAt, answerJson(id, response));
     } catch (error) {
       if (isUnexpected(error)) this.logger.error(error);
-      this.#answer(delivery, id, deadlineAt, errorJson(id, told(error, delivery)));
+      this.#answer(answering, id, deadlineAt, errorJson(id, told(error, delivery)));
     }
   }
 
@@ -503,7 +520,7 @@ export class RabbitMqServer extends ServerRMQ {
     try {
       if (delivery.requeue) channel.nack(message, false, true);
       else if (delivery.reject && delivery.replyTo === undefined) channel.nack(message, false, false);
-      else channel.ack(message);
+      else if (delivery.released !== true) channel.ack(message);
     } catch {
       // The channel has gone, and the broker delivers the message again.
     }
@@ -536,6 +553,8 @@ interface Delivery {
   requeue: boolean;
   /** Nobody parks. */
   reject?: boolean;
+  /** One request whose message was acked before its answer. */
+  released?: boolean;
 }
 
 interface Answer {
