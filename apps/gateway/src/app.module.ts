@@ -56,7 +56,7 @@ export class Gateway {
     const payments = client(queues.paymentsQueries);
     this.#clients = [commands, queries, control, lookUps, analytics, analyticsControl, payments];
     this.orders = new OrdersClient(commands, queries, lookUps);
-    this.analytics = new AnalyticsClient(analytics, config.AFTER_WAIT_MS);
+    this.analytics = new AnalyticsClient(analytics, this.orders, config.AFTER_WAIT_MS);
     this.parked = new ParkedClient({ orders: control, analytics: analyticsControl, payments });
     this.projections = new ProjectionsClient(analyticsControl);
     this.operator = new OperatorClient(control);

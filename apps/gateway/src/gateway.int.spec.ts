@@ -8,6 +8,7 @@ import { LagReply, RevenueReply, SummaryReply } from '@tandem/contracts/analytic
 import { CancelOrderMessage, CommandReply, FindOutcome, PlaceOrderMessage } from '@tandem/contracts/order-commands';
 import {
   GetOrder,
+  GetNewestPositionReply,
   GetOrderReply,
   ListOrderEventsReply,
   ListOrders,
@@ -418,6 +419,24 @@ describe('analytics', () => {
       { after: 7, waitMsMax: 300 },
       { currency: 'EUR', ...range, waitMsMax: 0 },
     ]);
+  });
+
+  it('does not wait for a position that no event has, and asks again whether it has one', async () => {
+    let newest = 41;
+    let asked = 0;
+    answer(ORDER_QUERIES.newestPosition, () => ((asked += 1), GetNewestPositionReply.parse({ position: newest })));
+    answer(ANALYTICS_QUERIES.summary, () => SummaryReply.parse({ outcome: 'counted', summary }));
+    const at = (position: number) => fetch(`${url}/v1/analytics/summary?after=${position}`);
+    expect(await problemOf(await at(42))).toMatchObject({
+      status: 400,
+      code: 'invalid_request',
+      errors: [{ parameter: 'after', detail: 'is a position that no event has yet: the newest is 41' }],
+    });
+    newest = 42;
+    expect((await at(42)).status).toBe(200);
+    // What is known to exist is not asked for again.
+    expect((await at(42)).status).toBe(200);
+    expect(asked).toBe(2);
   });
 
   it('that is behind is 503 with how far it is', async () => {

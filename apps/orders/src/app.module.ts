@@ -34,11 +34,15 @@ import { checkParked, checkPublished } from './readiness.ts';
 const CONTROL_CONNECTIONS_MAX = 3;
 const CONTROL_PREFETCH = 8;
 
+/** Pages that are read at once. Two keep both the database and the event loop busy, and a command waits for two at most. */
+const PAGES_AT_ONCE = 2;
+
 /** Everything that lives as long as the service, made once from its configuration. */
 export class Orders {
   readonly names: Topology;
   readonly commandPool: Pool;
   readonly queryPool: Pool;
+  readonly pagePool: Pool;
   readonly controlPool: Pool;
   readonly database: DatabaseWatch;
   readonly relay: Relay;
@@ -73,8 +77,17 @@ export class Orders {
       name: 'orders.queries',
       connectionsMax,
       statementTimeoutMs: 3_000,
+      ...limits,
+    });
+    this.pagePool = createPool({
+      url,
+      name: 'orders.pages',
+      statementTimeoutMs: 3_000,
       settings: LIST_SETTINGS,
       ...limits,
+      connectionsMax: PAGES_AT_ONCE,
+      // They wait for their turn, not for the server.
+      connectTimeoutMs: 3_000,
     });
     this.controlPool = createPool({
       url,
@@ -185,7 +198,7 @@ export class Orders {
     await Promise.all([this.relay.stop(), this.jobs?.stop()]);
     await this.#jobPublisher?.close();
     await this.database.stop();
-    await Promise.all([this.commandPool.end(), this.queryPool.end(), this.controlPool.end()]);
+    await Promise.all([this.commandPool.end(), this.queryPool.end(), this.pagePool.end(), this.controlPool.end()]);
   }
 
   #rabbitMq(): Check {
@@ -227,7 +240,7 @@ export class AppModule {
       ],
       providers: [
         { provide: CommandHandler, useValue: new CommandHandler(orders.commits, orders.controlPool) },
-        { provide: OrderQueries, useValue: new OrderQueries(orders.queryPool) },
+        { provide: OrderQueries, useValue: new OrderQueries(orders.queryPool, orders.pagePool) },
         { provide: WantedPayments, useValue: new WantedPayments(orders.queryPool) },
         { provide: IntakeSwitch, useValue: new IntakeSwitch(orders.controlPool, orders.everyGateway) },
         { provide: Parked, useValue: orders.parked },

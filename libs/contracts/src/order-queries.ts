@@ -14,6 +14,12 @@ export type GetOrder = z.infer<typeof GetOrder>;
 export const GetOrderReply = z.strictObject({ order: Order.nullable() });
 export type GetOrderReply = z.infer<typeof GetOrderReply>;
 
+/** `order.newest-position`: the position of the newest event of all, 0 before the first. */
+export const GetNewestPosition = z.strictObject({});
+export type GetNewestPosition = z.infer<typeof GetNewestPosition>;
+export const GetNewestPositionReply = z.strictObject({ position: Position });
+export type GetNewestPositionReply = z.infer<typeof GetNewestPositionReply>;
+
 /** What `order.list` may filter by. `placedFrom` is inclusive, `placedBefore` exclusive, as was the older `placedAfter`. */
 export const OrderFilter = z.strictObject({
   customerId: identifier(64).optional(),
@@ -27,7 +33,7 @@ export const OrderFilter = z.strictObject({
 });
 export type OrderFilter = z.infer<typeof OrderFilter>;
 
-/** `order.list`: newest first; `before` is the last id of the page before. */
+/** `order.list`: newest first; `before` is the last id of the page before. A page of large orders holds fewer than `limit`. */
 export const ListOrders = z.strictObject({ filter: OrderFilter, limit, before: OrderId.optional() });
 export type ListOrders = z.infer<typeof ListOrders>;
 export const ListOrdersReply = z.strictObject({ orders: z.array(Order), more: z.boolean() });
@@ -44,7 +50,7 @@ export const RecordedEvent = z
   .meta({ id: 'RecordedEvent' });
 export type RecordedEvent = z.infer<typeof RecordedEvent>;
 
-/** `order.events`: oldest first, after a version. `found` is false when there is no such order. */
+/** `order.events`: oldest first, after a version, fewer than `limit` when they are large. `found` is false when there is no such order. */
 export const ListOrderEvents = z.strictObject({ orderId: OrderId, afterVersion: z.int().min(0), limit });
 export type ListOrderEvents = z.infer<typeof ListOrderEvents>;
 export const ListOrderEventsReply = z.strictObject({

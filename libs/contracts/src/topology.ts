@@ -15,6 +15,7 @@ export const ORDER_QUERIES = {
   get: 'order.get',
   list: 'order.list',
   events: 'order.events',
+  newestPosition: 'order.newest-position',
   paymentWanted: 'order.payment-wanted',
   outcome: 'order.outcome',
 } as const;

@@ -32,7 +32,8 @@ export const DURATIONS_RANGE: RangeUnit = { ...FUNNEL_RANGE, most: DURATIONS_HOU
 export const TOP_RANGE: RangeUnit = { name: 'day', lengthMs: lengthMs.day, most: TOP_DAYS_MAX, usual: 7 };
 
 const after = decimal(Position.optional()).meta({
-  description: 'Waits, for some seconds at most, until everything up to this position has been counted',
+  description:
+    'Waits, for some seconds at most, until everything up to this position has been counted. Refused if no event has it yet',
 });
 const instant = z.iso.datetime({ offset: true });
 

@@ -6,7 +6,7 @@ import { decimal, instant } from '../query-text.ts';
 
 const page = {
   limit: decimal(z.int().min(1).max(PAGE_LIMIT_MAX).default(20)).meta({
-    description: 'The most that the page may hold',
+    description: 'The most that the page may hold; it ends earlier, with a `nextCursor`, once it has 256 KiB',
   }),
   cursor: z.string().min(1).max(200).optional().meta({ description: '`nextCursor` of the page before' }),
 };

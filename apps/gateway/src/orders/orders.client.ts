@@ -11,6 +11,7 @@ import type {
 } from '@tandem/contracts/order-commands';
 import type {
   GetOrder,
+  GetNewestPositionReply,
   GetOrderReply,
   ListOrderEvents,
   ListOrderEventsReply,
@@ -84,6 +85,10 @@ export class OrdersClient {
     return ask(this.queries, ORDER_QUERIES.get, query, trace);
   }
 
+  newestPosition(trace: Trace): Promise<GetNewestPositionReply> {
+    return ask(this.queries, ORDER_QUERIES.newestPosition, {}, { ...trace, deadlineMs: NEWEST_DEADLINE_MS });
+  }
+
   list(query: ListOrders, trace: Trace): Promise<ListOrdersReply> {
     return ask(this.queries, ORDER_QUERIES.list, query, trace);
   }
@@ -99,5 +104,8 @@ export class OrdersClient {
     });
   }
 }
+
+/** Whoever asks goes on without the answer. */
+const NEWEST_DEADLINE_MS = 500;
 
 type OrderCommandPattern = (typeof ORDER_COMMANDS)[keyof typeof ORDER_COMMANDS];

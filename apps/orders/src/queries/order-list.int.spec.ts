@@ -8,7 +8,7 @@ import type { Pool } from 'pg';
 import { dueStatement } from '../deadlines/payment-deadlines.ts';
 import { unpaidStatement } from '../followers/payment-jobs.ts';
 import { firstIdAt } from '../order/order-ids.ts';
-import { LIST_SETTINGS, listStatement, type Statement } from './order-list.ts';
+import { LIST_SETTINGS, listStatement, PAGE_BYTES_MAX, type Statement } from './order-list.ts';
 import { OrderQueries } from './order-queries.ts';
 
 const POSTGRES_URL = process.env['POSTGRES_URL'] ?? 'postgres://postgres@127.0.0.1:5432/postgres';
@@ -128,7 +128,7 @@ describe('of a million orders', () => {
   );
 
   it('a page of refunded orders, by whatever else, reads few buffers and shows what a plain query finds', async () => {
-    const queries = new OrderQueries(pool);
+    const queries = new OrderQueries(pool, pool);
     const names = FILTERS.filter((name) => !name.startsWith('placed'));
     const sets = Array.from({ length: 2 ** names.length }, (_, bits) => names.filter((_name, n) => bits & (1 << n)));
     for (const set of sets)
@@ -144,7 +144,7 @@ describe('of a million orders', () => {
   });
 
   it('a page that is full says whether another follows', async () => {
-    const queries = new OrderQueries(pool);
+    const queries = new OrderQueries(pool, pool);
     for (const filter of [
       { customerId: 'own-3' },
       { customerId: 'own-3', currency: 'EUR' },
@@ -167,7 +167,7 @@ describe('of a million orders', () => {
   });
 
   it('the pages of each pair, and of more filters, together are what a plain query finds, in its order', async () => {
-    const queries = new OrderQueries(pool);
+    const queries = new OrderQueries(pool, pool);
     for (const names of [...PAIRS, ...LARGER.map(([names]) => names)])
       for (const index of names.length === 2 ? [0, 1] : [1]) {
         const chosen: OrderFilter = Object.assign({}, ...names.map((name) => each(name)[index]));
@@ -183,7 +183,7 @@ describe('of a million orders', () => {
   }, 240_000);
 
   it('a range of times has its beginning and not its end, so that adjoining ranges have each order once', async () => {
-    const queries = new OrderQueries(pool);
+    const queries = new OrderQueries(pool, pool);
     const numbersOf = async (filter: OrderFilter) => {
       const { orders } = await queries.list({ filter, limit: 20 });
       return orders.map(({ placedAt }) => (Date.parse(placedAt) - FIRST_MS) / APART_MS);
@@ -226,6 +226,55 @@ describe('of a million orders', () => {
       // Of each order that was changed its former version, too.
       if (buffers > readings * (5 + 2 * 21)) throw new Error(`${JSON.stringify({ filter, buffers })}\n${plan}`);
     }
+  });
+});
+
+describe('of large orders', () => {
+  const LARGE = 30;
+  const BYTES = 40_000;
+  const reference = 'large';
+  const filter: OrderFilter = { reference };
+  const [eventsOf] = [firstIdAt(FIRST_MS + ORDERS * APART_MS)];
+
+  beforeAll(async () => {
+    const id = `(lpad(to_hex(${FIRST_MS + ORDERS * APART_MS} + n), 12, '0') || repeat('0', 20))::uuid`;
+    const text = `string_agg(md5(random()::text), '')`;
+    const filler = `(select ${text} from generate_series(1, ${BYTES / 32}) as m where n >= 0)`;
+    await pool.query(`
+      insert into orders (id, customer_id, status, currency, reference, refund_status, version, state)
+        select ${id}, 'c-' || n, 'placed', 'EUR', '${reference}', 'none', 1,
+               json_build_object('id', ${id}, 'metadata', json_build_object('filler', ${filler}))
+          from generate_series(1, ${LARGE}) as n;
+      insert into events (order_id, version, type, data, at)
+        select id, 1, 'order.delivered.v1', '{}', now() from orders where reference = '${reference}' order by id;
+      insert into events (order_id, version, type, data, at)
+        select '${eventsOf}', n, 'order.cancelled.v1', json_build_object('reason', ${filler}), now() from generate_series(1, ${LARGE}) as n`);
+  });
+
+  it('a page ends where it is large enough, and the pages together hold each order once', async () => {
+    const queries = new OrderQueries(pool, pool);
+    const seen: string[] = [];
+    for (let before: string | undefined; ; before = seen.at(-1)) {
+      const { orders, more } = await queries.list({ filter, limit: 100, before });
+      expect(Buffer.byteLength(JSON.stringify(orders))).toBeLessThan(PAGE_BYTES_MAX + 2 * BYTES);
+      seen.push(...orders.map(({ id }) => id));
+      if (!more) break;
+      expect(orders.length).toBeGreaterThan(1);
+    }
+    expect(seen).toEqual([...new Set(seen)].sort().reverse());
+    expect(seen).toHaveLength(LARGE);
+  });
+
+  it('a page of their events does so, too', async () => {
+    const queries = new OrderQueries(pool, pool);
+    const seen: number[] = [];
+    for (;;) {
+      const { events, more } = await queries.events({ orderId: eventsOf, afterVersion: seen.at(-1) ?? 0, limit: 100 });
+      expect(Buffer.byteLength(JSON.stringify(events))).toBeLessThan(PAGE_BYTES_MAX + 2 * BYTES);
+      seen.push(...events.map(({ version }) => version));
+      if (!more) break;
+    }
+    expect(seen).toEqual(Array.from({ length: LARGE }, (_, index) => index + 1));
   });
 });
 

@@ -14,9 +14,16 @@ export interface Statement {
  */
 export const LIST_SETTINGS = { enable_incremental_sort: 'off' };
 
+/** A page ends with the row that passes this: whoever reads it holds up what else its process does. */
+export const PAGE_BYTES_MAX = 262_144;
+
+/** How many bytes the rows before this one have in a column. */
+export const bytesBefore = (column: string, order: string) =>
+  `sum(octet_length(${column}::text)) over (order by ${order}) - octet_length(${column}::text)`;
+
 /**
  * The statement that reads one page of orders, newest first. Each row has the order's `state`, the `position` of its latest
- * event, and `more`: whether another page follows.
+ * event, and `more`: whether another page follows. It holds fewer orders than asked for when they are large.
  *
  * Whatever the filters, their ids are read from an index that holds them all, in its order, from the newest that may be shown on
  * and no more of them than the page has; which of them match is decided outside of that limit. Inside, a condition that ends the
@@ -76,12 +83,15 @@ export function listStatement({ filter, limit, before }: ListOrders): Statement 
       .join(' union all ');
   };
   return {
-    text: `with found as materialized (select id from (${found()}) as read order by id desc limit ${count} + 1)
-           select o.state, e.position, (select count(*) from found) > ${count} as more
-             from (select id from found order by id desc limit ${count}) as page
-            cross join lateral (select state, version from orders where id = page.id offset 0) as o
-            cross join lateral (select position from events where order_id = page.id and version = o.version offset 0) as e
-            order by page.id desc`,
+    text: `with found as materialized (select id from (${found()}) as read order by id desc limit ${count} + 1),
+           page as (
+             select page.id, o.state, e.position, ${bytesBefore('o.state', 'page.id desc')} as bytes_before
+               from (select id from found order by id desc limit ${count}) as page
+              cross join lateral (select state, version from orders where id = page.id offset 0) as o
+              cross join lateral (select position from events where order_id = page.id and version = o.version offset 0) as e),
+           shown as materialized (select * from page where bytes_before < ${PAGE_BYTES_MAX})
+           select state, position, (select count(*) from found) > (select count(*) from shown) as more
+             from shown order by id desc`,
     values,
   };
 }

@@ -3,6 +3,7 @@ import type { Order, OrderState } from '@tandem/contracts/order';
 import type {
   GetOrder,
   GetOrderReply,
+  GetNewestPositionReply,
   ListOrderEvents,
   ListOrderEventsReply,
   ListOrders,
@@ -10,7 +11,7 @@ import type {
 } from '@tandem/contracts/order-queries';
 import type { Pool } from 'pg';
 import { refundStatusOf } from '../order/order.ts';
-import { listStatement } from './order-list.ts';
+import { bytesBefore, listStatement, PAGE_BYTES_MAX } from './order-list.ts';
 
 interface OrderRow {
   state: OrderState;
@@ -20,9 +21,12 @@ interface OrderRow {
 /** Reads orders and their histories. Each answer is one statement, so it shows one moment. */
 export class OrderQueries {
   readonly #pool: Pool;
+  readonly #pages: Pool;
 
-  constructor(pool: Pool) {
+  /** Pages have a pool of their own, with few connections: each is read and written in one go, and nothing else runs meanwhile. */
+  constructor(pool: Pool, pages: Pool) {
     this.#pool = pool;
+    this.#pages = pages;
   }
 
   async get({ orderId }: GetOrder): Promise<GetOrderReply> {
@@ -37,32 +41,46 @@ export class OrderQueries {
     return { order: row === undefined ? null : orderOf(row) };
   }
 
+  /** Of all events: positions are those of commits, so whoever was told of one finds it here. */
+  async newestPosition(): Promise<GetNewestPositionReply> {
+    const { rows } = await this.#pool.query<{ newest: bigint | null }>({
+      name: 'newest-position',
+      text: 'select max(position) as newest from events',
+    });
+    return { position: Number(rows[0]?.newest ?? 0n) };
+  }
+
   /** Newest first: ids are UUIDs of version 7, whose order is that of placing. */
   async list(query: ListOrders): Promise<ListOrdersReply> {
-    const { rows } = await this.#pool.query<OrderRow & { more: boolean }>(listStatement(query));
+    const { rows } = await this.#pages.query<OrderRow & { more: boolean }>(listStatement(query));
     return { orders: rows.map(orderOf), more: rows[0]?.more ?? false };
   }
 
   async events({ orderId, afterVersion, limit }: ListOrderEvents): Promise<ListOrderEventsReply> {
-    const { rows } = await this.#pool.query<{
+    const { rows } = await this.#pages.query<{
       position: bigint;
       version: number;
       type: string;
       at: Date;
       data: Record<string, unknown>;
+      read: number;
     }>({
       name: 'list-order-events',
-      text: `select position, version, type, at, data
-               from events where order_id = $1 and version > $2 order by version limit $3`,
+      text: `select position, version, type, at, data, read::integer
+               from (select *, count(*) over () as read, ${bytesBefore('data', 'version')} as bytes_before
+                       from (select position, version, type, at, data
+                               from events where order_id = $1 and version > $2 order by version limit $3) as found) as page
+              where bytes_before < ${PAGE_BYTES_MAX} order by version`,
       values: [orderId, afterVersion, limit + 1],
     });
-    const events = rows.slice(0, limit).map(({ position, version, at, ...stored }) => {
+    const shown = rows.slice(0, limit);
+    const events = shown.map(({ position, version, at, ...stored }) => {
       // Whoever asks knows the types of today.
       const event = ORDER_EVENT_VERSIONS.upcast(stored.type, stored.data, { orderId, version, at });
       return { position: Number(position), orderId, version, time: at.toISOString(), ...event };
     });
     const found = events.length > 0 || (await this.get({ orderId })).order !== null;
-    return { found, events, more: rows.length > limit };
+    return { found, events, more: (rows[0]?.read ?? 0) > shown.length };
   }
 }
 

@@ -1,10 +1,12 @@
 import { Controller, UseFilters } from '@nestjs/common';
 import { MessagePattern, Payload, Transport } from '@nestjs/microservices';
 import {
+  GetNewestPosition,
   GetOrder,
   ListOrderEvents,
   ListOrders,
   PaymentWanted,
+  type GetNewestPositionReply,
   type GetOrderReply,
   type ListOrderEventsReply,
   type ListOrdersReply,
@@ -36,6 +38,11 @@ export class QueriesController {
   @MessagePattern(ORDER_QUERIES.events, Transport.RMQ)
   events(@Payload({ schema: ListOrderEvents }) query: ListOrderEvents): Promise<ListOrderEventsReply> {
     return this.queries.events(query);
+  }
+
+  @MessagePattern(ORDER_QUERIES.newestPosition, Transport.RMQ)
+  newestPosition(@Payload({ schema: GetNewestPosition }) _query: GetNewestPosition): Promise<GetNewestPositionReply> {
+    return this.queries.newestPosition();
   }
 
   @MessagePattern(ORDER_QUERIES.paymentWanted, Transport.RMQ)
