@@ -108,6 +108,7 @@ export const DocumentGetOrder = () =>
     tag,
     summary: 'Read an order',
     headers: {
+      'If-Match': { description: 'ETags, or `*`; 412 unless one of them is that of the order', example: '"1"' },
       'If-None-Match': { description: 'ETags that the client has; 304 if the order has one of them', example: '"1"' },
     },
     path: { example: EXAMPLE_ORDER_ID },
@@ -122,7 +123,18 @@ export const DocumentGetOrder = () =>
       },
     },
     empty: { 304: 'The order is as the ETag of If-None-Match says' },
-    problems: { invalid_request: malformedId, order_not_found: unknownId, no_answer: {} },
+    problems: {
+      invalid_request: malformedId,
+      order_not_found: unknownId,
+      version_mismatch: {
+        moved: problemExample(
+          'Order is of another version',
+          { before: [place], headers: { 'If-Match': '"9"' } },
+          refused({ code: 'version_mismatch', status: 'placed', version: 1 }, EXAMPLE_ORDER_ID),
+        ),
+      },
+      no_answer: {},
+    },
   });
 
 export const DocumentListOrders = () =>
