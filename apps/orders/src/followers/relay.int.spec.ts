@@ -490,9 +490,12 @@ describe('the relay', () => {
     await published(second);
     await transaction.abort();
     await stranger.disconnect();
-    const positions = await committedPositions();
-    expect(positions.length).toBe(new Set(positions).size);
-    expect(positions.length).toBe(Number(await newest()));
+    // The broker says that a transaction has ended before every partition has its marker, and until then that is the end.
+    const all = Number(await newest());
+    let positions: string[] = [];
+    await until('everything can be read', async () => (positions = await committedPositions()).length >= all);
+    expect(positions.length).toBe(all);
+    expect(new Set(positions).size).toBe(all);
   });
 
   it('refuses a topic with another number of partitions', async () => {
