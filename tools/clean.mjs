@@ -9,6 +9,9 @@ const WHAT =
 
 // Removing queues and topics takes their clients.
 await runCommand({ usage, options: { yes: { type: 'boolean' } }, packages: 'install' }, async ({ values, steps }) => {
-  await confirm(WHAT, values['yes'], 'npm run clean -- --yes');
-  await (await import('./removal.mjs')).removeEverything(steps);
+  const { expectNothingRuns, foreignPlaces, removeEverything } = await import('./removal.mjs');
+  expectNothingRuns();
+  const what = [WHAT, ...foreignPlaces().map((place) => `  on ${place}`)].join('\n');
+  await confirm(what, values['yes'], 'npm run clean -- --yes');
+  await removeEverything(steps);
 });

@@ -81,7 +81,8 @@ export async function confirm(what, yes, again, terminal = { input: process.stdi
   if (!input.isTTY || !output.isTTY) throw new StepFailed(`${what}\nIf that is what you want: ${again}`);
   const question = createInterface({ input, output });
   try {
-    const answer = await question.question(`${what}\nType yes to go on: `);
+    // Ctrl-C and Ctrl-D are a no.
+    const answer = await question.question(`${what}\nType yes to go on: `).catch(() => '\n');
     if (answer.trim().toLowerCase() !== 'yes') throw new StepFailed('Nothing was done.');
   } finally {
     question.close();

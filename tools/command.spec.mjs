@@ -78,6 +78,12 @@ describe('a command that destroys data', () => {
     await expect(confirm('All is lost.', false, 'again', terminal('yes'))).resolves.toBeUndefined();
   });
 
+  it('does nothing when there is no answer, as after Ctrl-D', async () => {
+    const closed = terminal('');
+    closed.input.end();
+    await expect(confirm('All is lost.', false, 'again', closed)).rejects.toThrow('Nothing was done.');
+  });
+
   it.each(['', 'y', 'no'])('does nothing when the answer on the terminal is %j', async (answer) => {
     await expect(confirm('All is lost.', false, 'again', terminal(answer))).rejects.toThrow('Nothing was done.');
   });

@@ -35,6 +35,7 @@ describe('the file of variables', () => {
   it('tells payments the provider that PROVIDER_URL names, which leaves out the one of development', () => {
     const wanted = services({ PROVIDER_URL: 'https://pay.example' });
     expect(wanted.map(({ name }) => name)).not.toContain('provider');
+    expect(() => services({ PROVIDER_URL: 'nonsense' })).toThrow(/PROVIDER_URL takes an http/);
     expect(environment([], '', wanted, 'https://pay.example')).toMatchObject({ PROVIDER_URL: 'https://pay.example' });
   });
 });

@@ -26,7 +26,8 @@ export function readWays(values, env) {
     const all = values['servers'] === 'embedded' && server.name !== 'postgres' ? 'native' : values['servers'];
     const way = server.ways.find((one) => one === (own ?? all));
     if ((own ?? all) !== undefined && way === undefined) {
-      throw new StepFailed(`--${server.name} (${variable}) takes ${server.ways.join(', ')}; not ${own ?? all}`);
+      const option = own === undefined ? '--servers' : `--${server.name} (${variable})`;
+      throw new StepFailed(`${option} takes ${server.ways.join(', ')}; not ${own ?? all}`);
     }
     ways[server.name] = way;
   }

@@ -39,7 +39,7 @@ export async function installPackages(steps) {
     for (const signal of SIGNALS) process.off(signal, interrupt);
     if (interrupted.signal.aborted) throw new StepFailed('interrupted');
     if (code !== 0) throw new StepFailed(`npm ci failed (${reason})`, output.trim().split('\n').slice(-20).join('\n'));
-    step.says(`installed with npm ci (${reason})`);
+    step.says(`installed now: ${reason}`);
   });
 }
 
@@ -69,7 +69,7 @@ export async function onRepositoryNode() {
 export function packagesMissing() {
   // npm leaves a lock file behind when it has finished. Contents are compared, because git changes times at will.
   const installed = readJson(join(root, 'node_modules', '.package-lock.json'))?.packages;
-  if (installed === undefined) return 'not installed yet';
+  if (installed === undefined) return 'there were none';
   const wanted = readJson(join(root, 'package-lock.json'))?.packages ?? {};
   for (const [path, { version, integrity, resolved, link, optional, devOptional }] of Object.entries(wanted)) {
     if (!path.startsWith('node_modules/')) continue;

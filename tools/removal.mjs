@@ -24,17 +24,31 @@ export function remember({ namespace, project, servers }) {
   writeJson(places, [...all.values()]);
 }
 
-/** @param {import('./steps.mjs').Steps} steps */
-export async function removeEverything(steps) {
+/** @throws {StepFailed} when a run of this checkout still uses the data */
+export function expectNothingRuns() {
   for (const place of [folder, ...testPlaces()]) {
     const live = liveRun(place);
-    if (live) throw new StepFailed(`pid ${live.runner.pid} is running on these data; stop it first`);
+    if (!live) continue;
+    const what = place === folder ? 'npm start' : 'npm test';
+    throw new StepFailed(`${what} (pid ${live.runner.pid}) is running on these data; stop it first`);
   }
+}
+
+/** Where data lie on servers that are not ours, in words. */
+export function foreignPlaces() {
+  return foreign().map(
+    ({ name, address, namespace }) => `${name} at ${withoutLogin(address)}, namespace ${namespace || '(none)'}`,
+  );
+}
+
+/** @param {import('./steps.mjs').Steps} steps */
+export async function removeEverything(steps) {
+  expectNothingRuns();
   if (!existsSync(folder)) return steps.print('nothing to remove');
   for (const place of testPlaces()) await removeTestRun(place, steps);
   await endLeftovers(folder, steps);
   const failed = [];
-  for (const { namespace, name, address } of remembered().filter(({ way }) => way === 'env' || way === 'running')) {
+  for (const { namespace, name, address } of foreign()) {
     const where = `${name} at ${withoutLogin(address)}`;
     try {
       const removed = await removeNamespace(await topologyOf(namespace), [{ name, address }]);
@@ -97,6 +111,10 @@ async function endLeftovers(place, steps) {
     await stop(new AbortController().signal);
     steps.note('✔', `stopped ${server.name}, which a killed start had left running`);
   }
+}
+
+function foreign() {
+  return remembered().filter(({ way }) => way === 'env' || way === 'running');
 }
 
 /** @returns {Place[]} */

@@ -20,8 +20,12 @@ export const GRACE_MS = 20_000;
  *
  * @param {NodeJS.ProcessEnv} env may move a port, or name a payment provider to use instead of the one of development
  * @returns {Service[]}
+ * @throws {StepFailed} naming the variable that is wrong
  */
 export function services(env) {
+  const providerUrl = env['PROVIDER_URL'];
+  if (providerUrl && !/^https?:$/.test(URL.parse(providerUrl)?.protocol ?? ''))
+    throw new StepFailed(`PROVIDER_URL takes an http or https address; not ${JSON.stringify(providerUrl)}`);
   const all = [
     { name: 'gateway', variable: 'GATEWAY_PORT', port: 3000 },
     { name: 'orders', variable: 'ORDERS_PORT', port: 3001 },
@@ -31,9 +35,7 @@ export function services(env) {
     { name: 'provider', variable: 'PROVIDER_PORT', port: 3004 },
   ];
   return all
-    .filter(
-      ({ name }) => existsSync(join(folderOf(name), 'src', 'main.ts')) && !(name === 'provider' && env['PROVIDER_URL']),
-    )
+    .filter(({ name }) => existsSync(join(folderOf(name), 'src', 'main.ts')) && !(name === 'provider' && providerUrl))
     .map((one) => ({ ...one, port: portOf(one.variable, env[one.variable], one.port) }));
 }
 

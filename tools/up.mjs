@@ -1,6 +1,7 @@
 // @ts-check
 // Brings the development system up: servers, set-up, services. Stays until it is interrupted, then stops what it started.
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { environment, writeEnvironment } from './environment.mjs';
 import { folder, logs, root, tail } from './folder.mjs';
 import { aborted, onInterrupt } from './interrupt.mjs';
@@ -10,10 +11,22 @@ import { claim } from './record.mjs';
 import { remember } from './removal.mjs';
 import { resolve, servers, withoutLogin } from './servers.mjs';
 import { projectOf } from './servers/docker.mjs';
-import { checkPorts, nx, reasons, serve, serviceGroups, services, stopServices, untilReady } from './services.mjs';
+import {
+  checkPorts,
+  nx,
+  readiness,
+  reasons,
+  serve,
+  serviceGroups,
+  services,
+  stopServices,
+  untilReady,
+} from './services.mjs';
 import { StepFailed, indent } from './steps.mjs';
 
 const READY_TIMEOUT_MS = 60_000;
+/** How long services may be degraded before it is said. */
+const SETTLE_MS = 3_000;
 
 /**
  * @param {import('./steps.mjs').Steps} steps
@@ -49,7 +62,11 @@ export async function up(steps, values) {
     }));
     save();
     remember(record);
-    const variables = environment(found, namespace, wanted, process.env['PROVIDER_URL']);
+    const variables = {
+      ...environment(found, namespace, wanted, process.env['PROVIDER_URL']),
+      // Refunds need the charges of former starts.
+      PROVIDER_FILE: process.env['PROVIDER_FILE'] || join(folder, 'provider.jsonl'),
+    };
     writeEnvironment(join(folder, 'env'), variables);
     const env = { ...process.env, ...variables, NX_DAEMON: 'false' };
     const providerUrl = process.env['PROVIDER_URL'];
@@ -185,7 +202,7 @@ async function keepServing(steps, { wanted, env, stop, started, record, save }) 
         ended: gone,
         says: step.says,
       });
-      const degraded = states.filter(({ state }) => state.status !== 'ok');
+      const degraded = (await settled(states, stop)).filter(({ state }) => state.status !== 'ok');
       const remarks = degraded.map(({ one, state }) => `${one.name} ${[state.status, ...reasons(state)].join(', ')}`);
       step.says([wanted.map(({ name, port }) => `${name} :${port}`).join(', '), ...remarks].join('\n'));
     } catch (error) {
@@ -199,6 +216,21 @@ async function keepServing(steps, { wanted, env, stop, started, record, save }) 
   welcome(steps, wanted);
   await Promise.race([aborted(stop), aborted(ended.signal)]);
   if (!stop.aborted) throw new StepFailed('nx ended by itself', serving.said());
+}
+
+/**
+ * A service that has just become ready may still wait for a first word from others: that is no news for a person.
+ *
+ * @param {Awaited<ReturnType<typeof untilReady>>} states
+ * @param {AbortSignal} signal
+ */
+async function settled(states, signal) {
+  const late = Date.now() + SETTLE_MS;
+  while (states.some(({ state }) => state.status !== 'ok') && Date.now() < late && !signal.aborted) {
+    await sleep(100);
+    states = await Promise.all(states.map(async ({ one }) => ({ one, state: await readiness(one) })));
+  }
+  return states;
 }
 
 /** @param {import('./steps.mjs').Steps} steps @param {import('./services.mjs').Service[]} wanted */

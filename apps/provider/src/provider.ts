@@ -91,7 +91,6 @@ export class Provider {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Finishes nothing: whoever waits for an answer asks again. */
   /** Takes nothing more, and answers what was asked. */
   async drain(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
@@ -101,6 +100,7 @@ export class Provider {
     clearInterval(cutting);
   }
 
+  /** Cuts off requests under way: their clients ask again. */
   async close(): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise((closed) => this.#server.close(closed));
