@@ -13,7 +13,8 @@ const READINESS_TIMEOUT_MS = 3_000;
  * open. It repeats nothing: what fails behind it fails in front of it.
  */
 export class Balancer {
-  #server = http.createServer((request, response) => this.#forward(request, response));
+  // Its clients decide when a connection has been idle for too long: closed here, it could meet their next request.
+  #server = http.createServer({ keepAliveTimeout: 0 }, (request, response) => this.#forward(request, response));
   #agent = new http.Agent({ keepAlive: true });
   /** @type {Set<Instance>} */
   #instances = new Set();
@@ -70,7 +71,8 @@ export class Balancer {
     const { method, headers } = request;
     const options = { method, headers, agent: this.#agent };
     const onward = http.request(`${instance.url}${request.url}`, options, (answer) => {
-      const { connection: _connection, ...passed } = answer.headers;
+      // Both speak of the connection behind (RFC 9110, section 7.6.1), which stays open for longer than one to here.
+      const { connection: _connection, 'keep-alive': _keepAlive, ...passed } = answer.headers;
       response.writeHead(answer.statusCode ?? 502, passed);
       answer.pipe(response);
     });

@@ -62,6 +62,6 @@ function add({ outcomes, orders, events, at }: Batch, { commandId, body }: Item)
     body.adjustments.reduce((sum, { amount }) => sum + amount, 0);
   const data = { ...body, lines, total, delivery: 'standard', payment: { method: 'card' } } as never;
   outcomes.push({ commandId, payloadHash: randomUUID(), orderId: id, version: 1, rejection: null });
-  orders.push({ id, version: 1, status: 'placed', ...(data as object), placedAt: at } as never);
+  orders.push({ id, version: 1, status: 'placed', ...(data as object), refundStatus: 'none', placedAt: at } as never);
   events.push({ type: 'order.placed.v1', data, orderId: id, version: 1, at });
 }
