@@ -358,6 +358,19 @@ describe('an outage', () => {
     for (const job of some) expect(await provider.entriesOf(job.data.orderId)).toHaveLength(1);
   });
 
+  it('is over with the first charge that succeeds, however many orders before it were cancelled meanwhile', async () => {
+    await provider.tell({ behaviour: 'answer', status: 401 });
+    await publish(authorising());
+    await until('the worker pauses', () => payments().jobServer.pausedReason !== undefined);
+    const cancelled = Array.from({ length: 100 }, () => authorising());
+    for (const { data } of cancelled) told.notWanted.set(data.orderId, 'no');
+    const wanted = authorising();
+    await publish(...cancelled, wanted);
+    await provider.tell({ behaviour: 'approve' });
+    // One job in each rest of 200 ms would take 20 s.
+    await until('it is paid', () => isTold(wanted), 10_000);
+  });
+
   it('of refunds alone holds up no payment, and parks no refund', async () => {
     const paid = authorising();
     await publish(paid);

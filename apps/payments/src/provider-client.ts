@@ -17,8 +17,8 @@ export interface ProviderClientOptions {
   /** Charges fail as a whole, and are left alone until `tryOne` shows that they succeed again. */
   onAway: (reason: string) => void;
   onBack: () => void;
-  /** Runs one job that waits; false when there is none. */
-  tryOne: () => Promise<boolean>;
+  /** Runs one job that waits, if there is one. */
+  tryOne: () => Promise<'done' | 'failed' | 'none'>;
 }
 
 interface Money {
@@ -182,10 +182,14 @@ export class ProviderClient {
 
   async #try(): Promise<void> {
     const breaker = this.#breakers[`POST ${CHARGES}`] as Breaker;
-    const ran = await this.#options.tryOne().catch(() => true);
+    let ran: 'done' | 'failed' | 'none';
+    // A job that is done while charges are still left alone has asked for none, as its order was cancelled meanwhile. It shows
+    // nothing, and after a long outage there are many of them: each would cost a rest.
+    do ran = await this.#options.tryOne().catch(() => 'failed' as const);
+    while (ran === 'done' && breaker.reason !== undefined && !this.#closed);
     if (breaker.reason === undefined) return;
-    if (ran) this.#tryLater();
-    else breaker.presume();
+    if (ran === 'none') breaker.presume();
+    else this.#tryLater();
   }
 }
 

@@ -70,7 +70,7 @@ export class JobServer extends Server implements CustomTransportStrategy {
   #manager: AmqpConnectionManager | undefined;
   #channel: KeptChannel<Channel> | undefined;
   #publisher: JobPublisher | undefined;
-  readonly #running = new Set<Promise<void>>();
+  readonly #running = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
   /** Why no jobs are taken, while they are not. */
   #paused: string | undefined;
@@ -146,11 +146,12 @@ export class JobServer extends Server implements CustomTransportStrategy {
   /**
    * Runs one job of those that wait although the server is paused, to see whether jobs succeed again: from the first queue of the
    * topology that holds one.
-   * Resolves when it is settled, with false when no job waits, for its next attempt neither.
+   * Resolves when it is settled: `done` and acked, or `failed`, as if all jobs wait for their next attempt; `none` when no job
+   * waits at all.
    *
    * @throws Error without a channel.
    */
-  async runOne(): Promise<boolean> {
+  async runOne(): Promise<'done' | 'failed' | 'none'> {
     const { queues } = this.#options.topology;
     for (const { name } of queues) {
       const channel = this.#channel?.current;
@@ -160,10 +161,9 @@ export class JobServer extends Server implements CustomTransportStrategy {
       if (message === false) continue;
       const work = this.#run(channel, message, name);
       this.#track(work);
-      await work;
-      return true;
+      return (await work) ? 'done' : 'failed';
     }
-    return ((await this.#publisher?.waiting()) ?? 0) > 0;
+    return ((await this.#publisher?.waiting()) ?? 0) > 0 ? 'failed' : 'none';
   }
 
   /** Stops taking, lets what runs finish (ten seconds at most), acks, disconnects. */
@@ -204,7 +204,7 @@ export class JobServer extends Server implements CustomTransportStrategy {
 
   async #consume(channel: Channel): Promise<void> {
     const { topology, prefetchCount } = this.#options;
-    const take = async (queue: string, run: (message: ConsumeMessage) => Promise<void>) => {
+    const take = async (queue: string, run: (message: ConsumeMessage) => Promise<unknown>) => {
       const { consumerTag } = await channel.consume(queue, (message) => {
         // The broker cancels when a queue is deleted: set up again, which declares it.
         if (message === null) this.#channel?.renew(new Error(`${queue} was deleted or moved`));
@@ -225,34 +225,43 @@ export class JobServer extends Server implements CustomTransportStrategy {
     if (channel !== undefined) await Promise.all(tags.map((tag) => Promise.resolve(channel.cancel(tag))));
   }
 
-  #track(work: Promise<void>): void {
+  #track(work: Promise<unknown>): void {
     this.#running.add(work);
     void work.finally(() => this.#running.delete(work));
   }
 
-  /** Never rejects. */
-  async #run(channel: Channel, message: Message, queue: string): Promise<void> {
+  /** Whether the job is done. Never rejects. */
+  async #run(channel: Channel, message: Message, queue: string): Promise<boolean> {
+    const failure = await this.#handle(channel, message, queue);
+    if (failure === undefined) settle(() => channel.ack(message));
+    else await failure();
+    return failure === undefined;
+  }
+
+  /** Runs the handler, and resolves with what is to be done when it has failed. */
+  async #handle(channel: Channel, message: Message, queue: string): Promise<(() => void | Promise<void>) | undefined> {
     const attempts = readAttempts(message.properties.headers);
     const job = readJob(message.content);
-    if (job === undefined) return this.#giveUp(channel, message, queue, 'not a job');
+    if (job === undefined) return () => this.#giveUp(channel, message, queue, 'not a job');
     const handler = this.messageHandlers.get(job.kind);
     if (handler === undefined)
-      return this.#giveUp(channel, message, queue, `no handler for jobs of ${job.kind.slice(0, 100)}`);
+      return () => this.#giveUp(channel, message, queue, `no handler for jobs of ${job.kind.slice(0, 100)}`);
     try {
       const result: unknown = await handler(job.data, new JobContext(message, attempts, this.#closing.signal));
       if (isObservable(result)) await lastValueFrom(result, { defaultValue: undefined });
     } catch (error) {
       const reason = reasonOf(error);
-      if (error instanceof JobNotStartedError) return this.#return(channel, message);
+      if (error instanceof JobNotStartedError) return () => this.#return(channel, message);
       if (error instanceof JobDeferredError)
-        return this.#again(channel, message, queue, this.#waitOf(error.waitMs), attempts, reason);
+        return () => this.#again(channel, message, queue, this.#waitOf(error.waitMs), attempts, reason);
       if (isHopeless(error) || attempts.attempt >= this.#options.attemptsMax)
-        return this.#giveUp(channel, message, queue, reason);
+        return () => this.#giveUp(channel, message, queue, reason);
       const retries = this.#options.topology.retries.length;
       const past = attemptsAfter(attempts, reason, new Date());
-      return this.#again(channel, message, queue, waitAfter(attempts.attempt, retries, Math.random()), past, reason);
+      const index = waitAfter(attempts.attempt, retries, Math.random());
+      return () => this.#again(channel, message, queue, index, past, reason);
     }
-    settle(() => channel.ack(message));
+    return undefined;
   }
 
   /** The shortest wait that is long enough, or else the longest. */

@@ -350,14 +350,14 @@ describe('a worker', () => {
       const found = await Promise.all(topology.queues.map(({ name }) => plain.channel.checkQueue(name)));
       return found.every(({ consumerCount }) => consumerCount === 0);
     });
-    expect(await server.runOne()).toBe(false);
+    expect(await server.runOne()).toBe('none');
     await publisher.publish([job(1), job(2), job(10, 'high')]);
     for (const done of [1, 2, 3]) {
-      expect(await server.runOne()).toBe(true);
+      expect(await server.runOne()).toBe('done');
       expect(work.done).toHaveLength(done);
     }
     expect(work.done).toEqual([1, 2, 10]);
-    expect(await server.runOne()).toBe(false);
+    expect(await server.runOne()).toBe('none');
     await until('they are gone', allGone);
   });
 
