@@ -26,7 +26,7 @@ import { PaymentHandler } from './payment-handler.ts';
 import { PaymentJobsController } from './payment-jobs.controller.ts';
 import { PaymentRecords } from './payment-records.ts';
 import { ProviderClient } from './provider-client.ts';
-import { parkJob, redrivableJob } from './parking.ts';
+import { holdDroppedJob, parkJob, redrivableJob } from './parking.ts';
 import { Unfinished } from './unfinished.ts';
 
 /** How long orders may take to answer before it is asked again. */
@@ -67,7 +67,11 @@ export class Payments implements OnApplicationBootstrap, BeforeApplicationShutdo
     });
     this.records = new PaymentRecords(this.pool);
     const parked = { service: 'payments', table: 'parked', url, pool: this.pool } as const;
-    this.parked = new ParkedMessages({ ...parked, toRedrivable: (message) => redrivableJob(this.records, message) });
+    this.parked = new ParkedMessages({
+      ...parked,
+      toRedrivable: (message) => redrivableJob(this.records, message),
+      beforeDrop: (row, content) => holdDroppedJob(this.records, row, content),
+    });
     this.queryServer = new RabbitMqServer({
       url,
       queue: names.queues.paymentsQueries,

@@ -54,6 +54,15 @@ export async function redrivableJob(
   return { content, contentType: 'application/json', headers: { method, delivery } };
 }
 
+/**
+ * Marks the job of a row that is about to be dropped. A redrive that failed has taken the mark away, and the sweep would run the
+ * job though somebody dropped it.
+ */
+export async function holdDroppedJob(records: PaymentRecords, row: bigint, content: Buffer): Promise<void> {
+  const job = paymentJobOf(content);
+  if (job !== undefined) await records.hold(job, row);
+}
+
 function paymentJobOf(content: Buffer): PaymentJob | undefined {
   const { kind, data } = readJob(content) ?? {};
   if (kind === PAYMENT_JOBS.authorise) {

@@ -114,6 +114,15 @@ export class PaymentRecords {
     });
   }
 
+  /** Marks a job again whose row of `parked` waits, unless a later row holds it. */
+  async hold(job: PaymentJob, row: bigint): Promise<void> {
+    await this.pool.query({
+      name: 'hold-payment',
+      text: 'update payments set parked_id = $2 where key = $1 and parked_id is null',
+      values: [paymentKey(job), row],
+    });
+  }
+
   /** Gives the marks of former versions the rows that they stand for, so that those without one are swept. */
   async adoptMarks(): Promise<void> {
     await this.pool.query(

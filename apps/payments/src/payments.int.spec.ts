@@ -20,6 +20,7 @@ import { dropDatabase } from '@tandem/postgres/database';
 import { endTransactionTimeout, sessionConfig } from '@tandem/postgres/session';
 import { createHostileDatabase } from '@tandem/postgres/temporary-database';
 import { JobPublisher } from '@tandem/transports/rabbitmq/job-publisher';
+import { ParkedMessages } from '@tandem/transports/rabbitmq/parked-messages';
 import { RabbitMqServer } from '@tandem/transports/rabbitmq/rabbitmq-server';
 import { connect } from 'amqplib';
 import pg from 'pg';
@@ -27,6 +28,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { Payments } from './app.module.ts';
 import { readConfig, type Config } from './config.ts';
 import { paymentsUrl, setUpDatabase } from './database.ts';
+import { redrivableJob } from './parking.ts';
 import { ProviderProcess } from './provider.testing.ts';
 import { serve } from './serve.ts';
 
@@ -732,6 +734,32 @@ describe('a job that cannot succeed', () => {
     await payments().records.unpark(killed);
     await untilTold(killed);
     expect(await parkedOf(killed)).toHaveLength(1);
+  });
+
+  it('is not run any more when it is dropped after a redrive that failed', async () => {
+    const job = authorising();
+    await provider.tell({ behaviour: 'answer', status: 422 });
+    await publish(job);
+    await until('it is parked', async () => (await parkedOf(job)).length === 1);
+    await provider.tell({ behaviour: 'approve' });
+    const [parked] = await parkedOf(job);
+    const { records, pool } = payments();
+    const withoutBroker = new ParkedMessages({
+      service: 'payments',
+      table: 'parked',
+      pool,
+      url: 'amqp://127.0.0.1:1',
+      toRedrivable: (message) => redrivableJob(records, message),
+    });
+    await expect(withoutBroker.redrive({ ids: [parked?.id ?? ''], by: 'test' })).rejects.toThrow('RabbitMQ is away');
+    expect(await payments().parked.drop({ id: parked?.id ?? '', by: 'test', reason: 'not wanted' })).toMatchObject({
+      outcome: 'done',
+    });
+    // Neither by the sweep nor when orders asks again.
+    await publish(job);
+    await pause(3 * Number(config.PAYMENTS_SWEEP_AFTER_MS));
+    expect(await provider.entriesOf(job.data.orderId)).toEqual([]);
+    expect(await isTold(job)).toBe(false);
   });
 
   it('is parked with its reason, stays so though it is published again, and runs when somebody redrives it', async () => {

@@ -63,6 +63,8 @@ export interface ParkedMessagesOptions {
    * done before the message is published, and again when that is repeated.
    */
   toRedrivable?: (message: Pick<UnreadableMessage, 'content' | 'properties'>) => Redriving | Promise<Redriving>;
+  /** Takes back what `toRedrivable` did by itself, before a message is dropped: its redrive may have failed. */
+  beforeDrop?: (row: bigint, content: Buffer) => Promise<void>;
 }
 
 /** Messages that were taken off their RabbitMQ queues and are kept as rows, with what was done with each. */
@@ -165,6 +167,7 @@ export class ParkedMessages extends Parked {
   }
 
   async drop({ id, by, reason }: DropParked): Promise<ParkedOutcome> {
+    await this.#beforeDrop(this.#row(id));
     const { rowCount } = await this.#pool.query({
       name: 'drop-parked-message',
       text: `with settled as (
@@ -178,6 +181,17 @@ export class ParkedMessages extends Parked {
     if (rowCount === 1) return { id, outcome: 'done' };
     const row = await this.#read(id);
     return row?.settled_as ? { id, outcome: 'settled', state: row.settled_as } : { id, outcome: 'not_found' };
+  }
+
+  async #beforeDrop(row: bigint): Promise<void> {
+    const { beforeDrop } = this.#options;
+    if (beforeDrop === undefined) return;
+    const { rows } = await this.#pool.query<{ content: Buffer }>({
+      name: 'read-message-to-drop',
+      text: `select content from ${this.#table} where id = $1 and settled_as is null and whole_bytes is null`,
+      values: [row],
+    });
+    if (rows[0] !== undefined) await beforeDrop(row, rows[0].content);
   }
 
   /** After the broker has it. It was published though somebody may have dropped it at this moment: the act says so. */
