@@ -20,7 +20,11 @@ const Environment = z.object({
   /** A payment that was begun so long ago, and of which orders has not taken note, is taken up again. */
   PAYMENTS_SWEEP_AFTER_MS: count(120_000),
   PAYMENTS_CONNECTIONS_MAX: count(8),
-  PROVIDER_URL: z.url({ protocol: /^https?$/ }).default('http://127.0.0.1:3004'),
+  PROVIDER_URL: z
+    .url({ protocol: /^https?$/ })
+    // Paths are put behind it.
+    .transform((url) => url.replace(/\/+$/, ''))
+    .default('http://127.0.0.1:3004'),
   /** How long the provider may take to answer. */
   PROVIDER_TIMEOUT_MS: count(3_000),
   /** How long the provider knows an idempotency key. Towards its end a charge or refund is not tried twice without looking for it. */

@@ -142,7 +142,8 @@ beforeAll(async () => {
     NAMESPACE: names.namespace,
     LOG_LEVEL: 'silent',
     PAYMENTS_PORT: '0',
-    PROVIDER_URL: provider.url,
+    // With the slash at its end that many addresses have.
+    PROVIDER_URL: `${provider.url}/`,
     PROVIDER_TIMEOUT_MS: '2000',
     PROVIDER_REST_MS: '200',
     PAYMENTS_ATTEMPTS_MAX: '3',
@@ -558,13 +559,32 @@ describe('what the provider answers', () => {
   });
 
   it('404 for a reference that it does not know is no outage', async () => {
-    await provider.tell({ behaviour: 'drop', only: 'POST', times: 3 });
     const job = authorising();
-    await publish(job);
-    await until('it has failed', async () => (await publisher.waiting()) > 0);
+    const { key } = jobOf(job);
+    await database.query(`insert into payments (key, kind, data) values ($1, $2, $3)`, [
+      key,
+      job.kind,
+      JSON.stringify(job.data),
+    ]);
     await provider.tell({ behaviour: 'approve', unknown: '404' });
+    await publish(job);
     await untilTold(job);
     expect(await provider.entriesOf(job.data.orderId)).toHaveLength(1);
+  });
+
+  it('404 with a page that is no JSON says nothing about a reference: a charge that was made is not taken for none', async () => {
+    const job = authorising();
+    const { key } = jobOf(job);
+    told.notWanted.set(job.data.orderId, 'no');
+    await provider.charge(key, job.data.amount);
+    await database.query(
+      `insert into payments (key, kind, data, begun_at) values ($1, $2, $3, now() - interval '1 minute')`,
+      [key, job.kind, JSON.stringify(job.data)],
+    );
+    await provider.tell({ behaviour: 'page', status: 404, only: 'GET', reference: key, times: 1 });
+    await publish(job);
+    await untilTold(job);
+    expect(told.about(job.data.orderId)).toMatchObject([{ pattern: ORDER_COMMANDS.recordPayment }]);
   });
 
   it('with a redirect sends neither key nor body elsewhere, and is not believed', async () => {

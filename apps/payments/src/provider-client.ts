@@ -150,7 +150,7 @@ export class ProviderClient {
       const answer = await bodyOf(response);
       // A decline is an answer, and so is that a reference is not known.
       if ((status >= 200 && status < 300) || (status === 402 && method === 'POST')) return read(status, answer.json);
-      if (status === 404 && method === 'GET') return read(status, undefined);
+      if (status === 404 && method === 'GET' && isObject(answer.json)) return read(status, undefined);
       throw failureOf(status, response.headers, answer);
     });
   }
@@ -217,6 +217,9 @@ async function bodyOf(response: http.IncomingMessage): Promise<Body> {
   }
 }
 
+/** Whether the provider itself has answered: a page of some proxy says nothing about a request or a reference. */
+const isObject = (json: unknown) => typeof json === 'object' && json !== null;
+
 /** What a status other than success says. */
 function failureOf(status: number, headers: http.IncomingHttpHeaders, { text, json }: Body): ProviderError {
   const { 'retry-after': retryAfter, location } = headers;
@@ -240,8 +243,7 @@ function failureOf(status: number, headers: http.IncomingHttpHeaders, { text, js
       return new ProviderError('throttled', message, { retryAfterMs: retryAfterMsOf(retryAfter) });
     case 400:
     case 422:
-      // A page of some proxy says nothing about the request.
-      return new ProviderError(typeof json === 'object' && json !== null ? 'refused' : 'away', message);
+      return new ProviderError(isObject(json) ? 'refused' : 'away', message);
     default:
       return new ProviderError('away', message);
   }
