@@ -322,6 +322,7 @@ describe('what HTTP leaves no choice about', () => {
     ['a list of hosts', head('GET /v1/orders HTTP/1.1', 'host: a, b'), 400, 'malformed_request'],
     ['a host with a path', head('GET /v1/orders HTTP/1.1', 'host: a/b'), 400, 'malformed_request'],
     ['a host with a port that is none', head('GET /v1/orders HTTP/1.1', 'host: a:b'), 400, 'malformed_request'],
+    ['a host with half an escape', head('GET /v1/orders HTTP/1.1', 'host: a%4'), 400, 'malformed_request'],
     ['a host with a user', head('GET /v1/orders HTTP/1.1', 'host: u@a'), 400, 'malformed_request'],
     [
       'an expectation that nobody knows',
@@ -376,6 +377,7 @@ describe('what HTTP leaves no choice about', () => {
     ['a parameter with half an escape', head('GET /v1/orders?customer=%4 HTTP/1.1', host), 400, 'invalid_request'],
     ['the name of a parameter that is not UTF-8', head('GET /v1/orders?%FF=1 HTTP/1.1', host), 400, 'invalid_request'],
     ['a URL with scheme and host', head('GET http://x:80/v1/nothing?x=1 HTTP/1.1', host), 404, 'route_not_found'],
+    ['another method on a path with escapes', head('PUT /v1/%6frders HTTP/1.1', host), 405, 'method_not_allowed'],
     [
       'a URL with scheme and host, and another method',
       head('PUT http://x/v1/orders HTTP/1.1', host),

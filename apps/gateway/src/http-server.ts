@@ -138,7 +138,7 @@ const METHODS = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT', 'TR
 const URL_LENGTH_MAX = 8_000;
 const HEADER_LINES_MAX = 200;
 /** A name or an address with or without a port (RFC 9110, section 7.2). */
-const HOST = /^(?:[\w.~!$&'()*+,;=%-]*|\[[\da-f:.]+\])(?::\d{0,5})?$/i;
+const HOST = /^(?:(?:[\w.~!$&'()*+,;=-]|%[\da-f]{2})*|\[[\da-f:.]+\])(?::\d{0,5})?$/i;
 
 /** What is wrong with a request before anything about its body: its framing, its URL, its method. */
 function problemOfHead(request: FastifyRequest, methodsOf: MethodsOf): ProblemError | undefined {

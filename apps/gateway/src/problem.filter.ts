@@ -110,10 +110,19 @@ function notUnderstood(error: RemoteError): ProblemError {
 const statusOf = (error: unknown) =>
   typeof error === 'object' && error !== null && 'statusCode' in error ? error.statusCode : undefined;
 
+function decoded(path: string): string {
+  try {
+    return decodeURI(path);
+  } catch {
+    return path;
+  }
+}
+
 /** Nothing at this path, or nothing for this method. */
 export function notFound(request: FastifyRequest, methodsOf: MethodsOf | undefined): ProblemError {
   const path = request.url.split('?', 1)[0] ?? '/';
-  const methods = methodsOf?.(path) ?? [];
+  // The router decodes paths, too.
+  const methods = methodsOf?.(decoded(path)) ?? [];
   if (methods.length === 0) return new ProblemError('route_not_found', `There is nothing at ${path}`);
   return new ProblemError('method_not_allowed', `${path} does not take ${request.method}`, {
     headers: { allow: methods.join(', ') },
