@@ -73,6 +73,8 @@ export class PaymentHandler {
     const record = wanted === 'yes' ? await records.begin(job) : await records.read(key);
     // Told already, or somebody has to decide first.
     if (record?.told === true || record?.parked === true) return;
+    if (record !== undefined && record.waitMs > 0)
+      throw new JobDeferredError('The provider asked to wait', record.waitMs);
     const outcome = record?.outcome ?? (await this.#outcome(job, key, wanted, record));
     if (outcome !== undefined) await this.#tell(job, key, outcome, context);
     await records.told(job);
@@ -89,8 +91,6 @@ export class PaymentHandler {
     const { amount, currency, method } = job.data;
     // Providers refuse to move nothing.
     if (amount === 0 && wanted === 'yes') return records.decide(key, { status: 'approved', id: NOTHING_TO_PAY });
-    if (record !== undefined && record.waitMs > 0)
-      throw new JobDeferredError('The provider asked to wait', record.waitMs);
     const asked: Charge | Refund =
       job.kind === PAYMENT_JOBS.refund
         ? { charge: job.data.paymentId, amount, currency }

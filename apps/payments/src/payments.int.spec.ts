@@ -498,6 +498,25 @@ describe('what the provider answers', () => {
     expect(rows).toEqual([{ waited: true }]);
   });
 
+  it('429 holds up a refund of a surplus charge, too, for as long as it says', async () => {
+    const job = authorising();
+    told.rejection = 'already_paid';
+    const surplus = `${jobOf(job).key}:surplus`;
+    await provider.tell({ behaviour: 'answer', status: 429, retryAfter: '2', reference: surplus, times: 1 });
+    await publish(job);
+    await until('it was asked to wait', async () => {
+      const { rows } = await database.query('select wait_until from payments where key = $1', [jobOf(job).key]);
+      return rows[0]?.wait_until != null;
+    });
+    // Another copy of the job must wait as well.
+    await publish(job);
+    await untilTold(job);
+    const { rows } = await database.query(`select told_at >= wait_until as waited from payments where key = $1`, [
+      jobOf(job).key,
+    ]);
+    expect(rows).toEqual([{ waited: true }]);
+  });
+
   it('422 parks a charge only when it is not there by reference either', async () => {
     const [refused, charged] = [authorising(), authorising()] as const;
     await provider.charge(jobOf(charged).key, common.amount);

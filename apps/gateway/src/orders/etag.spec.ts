@@ -34,6 +34,8 @@ describe('a command', () => {
   it.each([
     ['"3"', [3]],
     ['W/"3", "x", "4"', [3, 4]],
+    // A repeat with the same key may name them in another order.
+    ['"12", "4", W/"3"', [3, 4, 12]],
   ])('with If-None-Match: %s refuses the versions %j', (header, unlessVersion) => {
     expect(ifNoneMatch(header)).toEqual({ unlessVersion });
     expect(conditionsOf({ 'if-match': '"7"', 'if-none-match': header })).toEqual({ ifVersion: 7, unlessVersion });

@@ -50,6 +50,7 @@ const VERSION = /^[1-9]\d{0,15}$/;
 /**
  * The versions that a list of entity tags names; undefined when it is no such list. Tags that are no version are left out: they
  * match nothing. A weak tag counts like a strong one: proxies that compress make it of ours, and it names the same version.
+ * Sorted, because a repeat may name them in another order.
  */
 function versionsIn(header: string): 'any' | number[] | undefined {
   if (header.trim() === '*') return 'any';
@@ -61,5 +62,5 @@ function versionsIn(header: string): 'any' | number[] | undefined {
     const version = VERSION.test(tag[1] ?? '') ? Number(tag[1]) : NaN;
     if (Number.isSafeInteger(version)) versions.add(version);
   }
-  return end === 0 || /[^ \t,]/.test(header.slice(end)) ? undefined : [...versions];
+  return end === 0 || /[^ \t,]/.test(header.slice(end)) ? undefined : [...versions].sort((a, b) => a - b);
 }
