@@ -17,6 +17,8 @@ export interface System {
   start(name: ServiceName, more?: Environment): Promise<OwnService>;
   /** Starts one more instance without waiting. */
   launch(name: ServiceName, more?: Environment): Promise<OwnService>;
+  /** Kills all instances of a service that still run, as a test that has failed leaves them. */
+  end(name: ServiceName): Promise<void>;
   /** Stops all services and servers and removes their data. */
   close(): Promise<void>;
 }
@@ -54,13 +56,26 @@ export async function startSystem(brokerPorts: readonly BrokerPorts[] = []): Pro
       await service.untilReady();
       return service;
     },
+    end: (name) => kill(services.filter((service) => service.name === name)),
     close: async () => {
-      for (const service of services) service.kill('SIGKILL');
-      await Promise.all(services.map(({ exited }) => exited));
+      await kill(services);
       await servers.remove();
       removeLogs();
     },
   };
+}
+
+async function kill(services: readonly OwnService[]): Promise<void> {
+  for (const service of services) service.kill('SIGKILL');
+  await Promise.all(services.map(({ exited }) => exited));
+}
+
+/** Waits until a service has been killed, by itself (`crash-at.mjs`) or by the test. */
+export async function untilKilled({ name, exited, log }: OwnService, where = 'its point'): Promise<void> {
+  let exit: number | null | undefined;
+  void exited.then((code) => (exit = code));
+  await until(`${name} has died at ${where}`, () => exit !== undefined, { timeoutMs: 180_000, about: log });
+  if (exit !== null) throw new Error(`${name} ended with ${exit} by itself:\n${log()}`);
 }
 
 /** One instance after another starts and dies, each at a point of its own code; see `crash-at.mjs`. */
@@ -72,11 +87,7 @@ export async function dieAt(
 ): Promise<void> {
   for (const point of points) {
     const dying = await system.launch(name, { ...environment, CRASH_AT: JSON.stringify({ call: 1, ...point }) });
-    let exit: number | null | undefined;
-    void dying.exited.then((code) => (exit = code));
-    const hasDied = () => exit !== undefined;
-    await until(`${name} has died at ${JSON.stringify(point)}`, hasDied, { timeoutMs: 180_000, about: dying.log });
-    if (exit !== null) throw new Error(`${name} ended with ${exit} by itself:\n${dying.log()}`);
+    await untilKilled(dying, JSON.stringify(point));
     await afterEach?.();
   }
 }
