@@ -508,15 +508,15 @@ describe('the count', () => {
     expect(partitions).not.toEqual([]);
   });
 
-  it('says how far it is when it is asked to wait for what has not happened', async () => {
+  it('refuses at once to wait for a position that no event has yet, and names the newest', async () => {
     const { position } = await placed(smallestOrder(newCustomer()));
     const queries = ['summary', 'revenue', 'funnel', 'durations', 'products', 'customers', 'lag'];
     const after = String(position + 1_000_000_000);
     const answers = await Promise.all(queries.map((name) => get(`/v1/analytics/${name}`, { after })));
-    for (const [index, { status, headers, body }] of answers.entries()) {
-      expect([queries[index], status]).toEqual([queries[index], 503]);
-      expect(headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
-      expect(body).toMatchObject({ code: 'not_counted_yet', retryable: true, position: expect.any(Number) });
+    for (const [index, { status, body }] of answers.entries()) {
+      expect([queries[index], status]).toEqual([queries[index], 400]);
+      const detail = expect.stringMatching(/^is a position that no event has yet: the newest is \d+$/);
+      expect(body).toMatchObject({ code: 'invalid_request', errors: [{ parameter: 'after', detail }] });
     }
   });
 });
