@@ -176,12 +176,17 @@ describe('invariants 8, 10 and 13: records that are not as they should be', () =
 
   async function post(path: string, body: object): Promise<{ id: string; version: number }> {
     const key = randomUUID();
-    const response = await fetch(`${gateway.url}${path}`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', 'idempotency-key': key },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(15_000),
-    });
+    const send = () =>
+      fetch(`${gateway.url}${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'idempotency-key': key },
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(15_000),
+      });
+    let response = await send();
+    // The gateway may not have noticed yet that orders is back.
+    for (const late = performance.now() + 30_000; response.status === 503 && performance.now() < late; await pause(100))
+      response = await send();
     if (!response.ok) throw new Error(`${path} answers ${response.status}: ${await response.text()}`);
     const order = (await response.json()) as { id: string; version: number };
     if (path === '/v1/orders') placed.set(key, order);

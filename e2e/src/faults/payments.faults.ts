@@ -139,15 +139,17 @@ async function parkedOf(orderId: string): Promise<{ id: string; settled_as: stri
 }
 
 /** Asks again while the gateway has not noticed yet that payments is back: 503. */
-async function redrive(row: string): Promise<number> {
+async function act(row: string, what: 'redrive' | 'drop'): Promise<number> {
   let status = 503;
   await until('somebody takes it', async () => {
-    const url = `${gateway.url}/v1/admin/parked/payments-${row}/redrive`;
-    status = (await fetch(url, { method: 'POST' })).status;
+    const url = `${gateway.url}/v1/admin/parked/payments-${row}/${what}`;
+    const body = JSON.stringify({ reason: 'a test' });
+    status = (await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body })).status;
     return status !== 503;
   });
   return status;
 }
+const redrive = (row: string) => act(row, 'redrive');
 
 /** Takes everything off a queue, as if the broker had lost it. Resolves with how much that was. */
 async function purge(queue: string): Promise<number> {
@@ -205,6 +207,8 @@ describe('invariant 23: a worker that is killed while it', () => {
     await until('it is paid', () => isPaid(id));
     expect((await ledger()).get(id)).toHaveLength(1);
     expect(await parkedOf(id)).toEqual([{ id: row?.id, settled_as: null }]);
+    // It has run: its row is no news any more, and would stay in readiness.
+    expect(await act(row?.id ?? '', 'drop')).toBe(200);
     await next.stop();
   });
 

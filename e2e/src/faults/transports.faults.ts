@@ -293,6 +293,7 @@ describe('invariant 5: an outcome is told as it is', () => {
   it('a command that no queue takes is a 503 at once, and the next one is placed when orders is back', async () => {
     expect(await orders.stop()).toBe(0);
     const model = await connect(system.servers.rabbitmq.address);
+    model.on('error', () => undefined);
     const channel = await model.createChannel();
     await channel.deleteQueue(queue);
     const key = randomUUID();
@@ -358,8 +359,8 @@ describe('invariant 5: an outcome is told as it is', () => {
     const replies = 'amq.rabbitmq.reply-to';
     const consumers = gatewayProxy.consumersOf(replies).length;
     const { connections } = gatewayProxy;
-    // One for each queue that the gateway asks: commands and queries of orders, analytics, payments.
-    expect(consumers).toBe(4);
+    // One for each client of the gateway: commands, queries, control and repeats of orders, queries and control of analytics, payments.
+    expect(consumers).toBe(7);
     for (let turn = 0; turn < 5; turn += 1) {
       const before = load.attempts.length;
       await until('requests are answered', () => load.attempts.length > before + 5);

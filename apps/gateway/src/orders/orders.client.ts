@@ -49,7 +49,7 @@ export class OrdersClient {
     if (!sending.mayRepeat) throw refusal;
     const asked = { pattern, message };
     const found = await this.lookUps
-      .request<FindOutcomeReply>(ORDER_QUERIES.outcome, asked, sending.trace)
+      .request<FindOutcomeReply>(ORDER_QUERIES.outcome, asked, { ...sending.trace, deadlineMs: LOOK_UP_DEADLINE_MS })
       .catch(() => {
         throw refusal;
       });
@@ -105,6 +105,8 @@ export class OrdersClient {
   }
 }
 
+/** A refusal is told at once: it waits no longer for a look at what was answered before. */
+const LOOK_UP_DEADLINE_MS = 500;
 /** Whoever asks goes on without the answer. */
 const NEWEST_DEADLINE_MS = 500;
 
