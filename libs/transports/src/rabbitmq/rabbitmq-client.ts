@@ -81,8 +81,9 @@ export class RabbitMqClient extends ClientRMQ {
   #events: KeptChannel<ConfirmChannel> | undefined;
   #looks: KeptChannel<Channel> | undefined;
   #look: NodeJS.Timeout | undefined;
-  /** How often in a row the queue was seen without a consumer. */
-  #seenWithout = 0;
+  /** Since when each look has seen the queue without a consumer, and for how long by the last of them. */
+  #withoutSince: number | undefined;
+  #withoutMs = 0;
   #started: Promise<void> | undefined;
   /** Resolves what `connect` returned. */
   #attempted: (() => void) | undefined;
@@ -119,11 +120,11 @@ export class RabbitMqClient extends ClientRMQ {
   }
 
   /**
-   * Set while nobody takes requests from the queue: seen twice, a second apart, so that a consumer that connects again is waited
+   * Set while nobody takes requests from the queue: at every look for two seconds, so that a consumer that connects again is waited
    * for. Until one is there, requests are refused at once, instead of one deadline later.
    */
   get desertedReason(): string | undefined {
-    return this.#seenWithout < DESERTED_LOOKS ? undefined : `nobody takes requests from ${this.#settings.queue}`;
+    return this.#withoutMs < DESERTED_MS ? undefined : `nobody takes requests from ${this.#settings.queue}`;
   }
 
   /** Why the client is not ready, in words for a health check. */
@@ -284,7 +285,7 @@ export class RabbitMqClient extends ClientRMQ {
       open: (connection) => connection.createChannel(),
       setUp: () => Promise.resolve(),
       opened: () => undefined,
-      lost: () => (this.#seenWithout = 0),
+      lost: () => this.#seen(true),
       failed: () => undefined,
     });
     this.#lookLater();
@@ -293,7 +294,7 @@ export class RabbitMqClient extends ClientRMQ {
 
   #lookLater(): void {
     // Soon, when somebody is waited for.
-    const lookMs = this.desertedReason !== undefined ? LOOK_MS / 4 : LOOK_MS;
+    const lookMs = this.#withoutSince === undefined ? LOOK_MS : LOOK_MS / 4;
     this.#look = setTimeout(() => {
       void this.#lookForConsumers().finally(() => {
         if (this.#manager !== undefined && !this.#closing) this.#lookLater();
@@ -301,15 +302,21 @@ export class RabbitMqClient extends ClientRMQ {
     }, lookMs).unref();
   }
 
+  #seen(isServed: boolean): void {
+    const now = performance.now();
+    this.#withoutSince = isServed ? undefined : (this.#withoutSince ?? now);
+    this.#withoutMs = now - (this.#withoutSince ?? now);
+  }
+
   async #lookForConsumers(): Promise<void> {
     const channel = this.#looks?.current;
     if (channel === undefined) return;
     try {
       const { consumerCount } = await channel.checkQueue(this.#settings.queue);
-      if (this.#looks?.current === channel) this.#seenWithout = consumerCount === 0 ? this.#seenWithout + 1 : 0;
+      if (this.#looks?.current === channel) this.#seen(consumerCount > 0);
     } catch {
       // There is no such queue, which closes the channel, or the connection has gone: the broker returns requests, or refuses them.
-      this.#seenWithout = 0;
+      this.#seen(true);
     }
   }
 
@@ -544,9 +551,9 @@ const REPLY_QUEUE = 'amq.rabbitmq.reply-to';
 /** Frames that may wait in a channel for the socket; a message is one to three of them. Twice as many fit, see Transform. */
 const CHANNEL_WRITES_MAX = 256;
 const DRAIN_MS_MAX = 10_000;
-/** How often it is looked whether the queue has a consumer, and how often in a row it must have none. */
+/** How often it is looked whether the queue has a consumer (four times as often while it has none), and how long it must have none. */
 const LOOK_MS = 1_000;
-const DESERTED_LOOKS = 2;
+const DESERTED_MS = 2_000;
 /** A longer deadline is cut to this; RabbitMQ's expiration has a limit too. */
 const DEADLINE_MS_MAX = 86_400_000;
 /** Of all requests that wait for an answer. */
