@@ -19,7 +19,7 @@ import { ProjectionsController } from './projections/projections.controller.ts';
 
 /** What operators may ask of one service at once. */
 const CONTROL_MAX = 64;
-/** Of what comes while no commands are taken, so many at once may be repeats that are looked up: the others are refused as before. */
+/** How many retries may look up their stored answer at once while commands are refused; further ones are refused, too. */
 const LOOK_UPS_MAX = 16;
 
 /** Everything that lives as long as the gateway, made once from its configuration. */
@@ -84,7 +84,7 @@ export class Gateway {
     await Promise.all(this.#clients.map((client) => client.close()));
   }
 
-  /** Whoever is there is asked all the same. */
+  /** A deserted queue makes the gateway degraded, not unready: the other services still answer. */
   #services(): Check {
     const reasons = new Set(this.#clients.flatMap(({ desertedReason }) => desertedReason ?? []));
     return reasons.size === 0 ? { status: 'ok' } : { status: 'degraded', reason: [...reasons].join('; ') };

@@ -434,7 +434,7 @@ describe('analytics', () => {
     });
     newest = 42;
     expect((await at(42)).status).toBe(200);
-    // What is known to exist is not asked for again.
+    // Orders is not asked again about a position that exists.
     expect((await at(42)).status).toBe(200);
     expect(asked).toBe(2);
   });
@@ -615,7 +615,7 @@ describe('parked messages', () => {
         nextCursor: null,
         unanswered: ['analytics', 'payments'],
       });
-      // What comes after a full page is asked for with the next one.
+      // A full page is followed by a request for the next one.
       expect(await list({ limit: '5' })).toMatchObject({ nextCursor: expect.any(String), unanswered: ['analytics'] });
     });
 

@@ -204,6 +204,16 @@ const isTold = async (job: PaymentJob) => {
   return (await database.query(text, [jobOf(job).key])).rowCount === 1;
 };
 const untilTold = (job: PaymentJob) => until(`${job.data.orderId} is told`, () => isTold(job));
+/** Until the provider has asked to wait with this payment. */
+const untilThrottled = (job: PaymentJob) =>
+  until('it was asked to wait', async () => {
+    const { rows } = await database.query('select wait_until from payments where key = $1', [jobOf(job).key]);
+    return rows[0]?.wait_until != null;
+  });
+async function expectToHaveWaited(job: PaymentJob): Promise<void> {
+  const text = 'select told_at >= wait_until as waited from payments where key = $1';
+  expect((await database.query(text, [jobOf(job).key])).rows).toEqual([{ waited: true }]);
+}
 const parkedOf = async ({ data }: PaymentJob) => {
   const { parked } = await payments().parked.list({ filter: { orderId: data.orderId }, limit: 10 });
   return parked;
@@ -483,19 +493,13 @@ describe('what the provider answers', () => {
     const job = authorising();
     await provider.tell({ behaviour: 'answer', status: 429, retryAfter: '2', reference: jobOf(job).key, times: 1 });
     await publish(job);
-    await until('it was asked for', async () => {
-      const { rows } = await database.query('select wait_until from payments where key = $1', [jobOf(job).key]);
-      return rows[0]?.wait_until != null;
-    });
+    await untilThrottled(job);
     const others = Array.from({ length: 10 }, () => authorising());
     await publish(job, ...others);
     for (const other of others) await untilTold(other);
     expect(payments().provider.awayReason).toBeUndefined();
     await untilTold(job);
-    const { rows } = await database.query(`select told_at >= wait_until as waited from payments where key = $1`, [
-      jobOf(job).key,
-    ]);
-    expect(rows).toEqual([{ waited: true }]);
+    await expectToHaveWaited(job);
   });
 
   it('429 holds up a refund of a surplus charge, too, for as long as it says', async () => {
@@ -504,17 +508,11 @@ describe('what the provider answers', () => {
     const surplus = `${jobOf(job).key}:surplus`;
     await provider.tell({ behaviour: 'answer', status: 429, retryAfter: '2', reference: surplus, times: 1 });
     await publish(job);
-    await until('it was asked to wait', async () => {
-      const { rows } = await database.query('select wait_until from payments where key = $1', [jobOf(job).key]);
-      return rows[0]?.wait_until != null;
-    });
+    await untilThrottled(job);
     // Another copy of the job must wait as well.
     await publish(job);
     await untilTold(job);
-    const { rows } = await database.query(`select told_at >= wait_until as waited from payments where key = $1`, [
-      jobOf(job).key,
-    ]);
-    expect(rows).toEqual([{ waited: true }]);
+    await expectToHaveWaited(job);
   });
 
   it('422 parks a charge only when it is not there by reference either', async () => {

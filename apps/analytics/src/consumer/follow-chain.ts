@@ -10,7 +10,7 @@ export interface ChainState {
   epoch: string | undefined;
   /** Orders that have a parked record in this partition: what follows of them waits behind it. */
   parkedOrders: ReadonlySet<string>;
-  /** What was decided about records after the mark, by their positions. */
+  /** Operators' decisions on records after the mark, by position. */
   decisions: ReadonlyMap<bigint, Decision>;
   /** Whether the chain is broken, and records are skipped until one continues it. */
   searching: boolean;

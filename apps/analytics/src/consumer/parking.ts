@@ -158,7 +158,7 @@ export interface Decision {
   record: KafkaRecord;
 }
 
-/** What was decided about a record, and not about another event that a restored database gave the same position. */
+/** The operators' decision on this record. A restored database may have given its position to another event: that is not meant. */
 export function decisionOn(
   record: KafkaRecord,
   reading: Reading,

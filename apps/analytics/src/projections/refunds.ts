@@ -10,8 +10,8 @@ type WhatBecame = (typeof WHAT_BECAME)[number];
 type Sums = Record<WhatBecame, { refunds: number; amount: bigint }>;
 
 /**
- * What was asked to be given back and what became of it, of each currency since the beginning. A refund that was declined may be
- * asked for again, as another one, and may be closed: it counts as each.
+ * Refunds by currency, since the beginning: requested, recorded, declined, closed. A declined refund may be requested again, as a
+ * new one, or be closed: each of these is counted.
  */
 export const refunds: Projection = {
   name: 'refunds',

@@ -18,7 +18,7 @@ export class LogBounds {
     });
   }
 
-  /** What is missing at the beginning of the log, or undefined when it is whole. @throws LogUnreadableError */
+  /** Describes the gap at the beginning of the log; undefined when there is none. @throws LogUnreadableError */
   async truncated(): Promise<string | undefined> {
     const admin = this.#kafka.admin();
     try {

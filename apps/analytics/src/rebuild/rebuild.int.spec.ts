@@ -339,7 +339,7 @@ describe('a rebuild', () => {
     await eventually(async () => expect(await schemas()).toEqual([]), LATE_MS);
     await expectCounted(events);
     expect(await rebuild('order-counts')).toMatchObject({ state: 'swapped', differences: [] });
-    // One that has ended stays as it is.
+    // A rebuild that has ended cannot be cancelled.
     expect(await cancel('order-counts')).toMatchObject({ projection: { rebuild: { state: 'swapped' } } });
     expect(await cancel('order-miscounts')).toEqual({ outcome: 'not_found' });
   }, 90_000);

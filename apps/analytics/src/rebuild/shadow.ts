@@ -158,7 +158,7 @@ const changedOf = (table: string) => `changed_${table}`;
 const BLOCKERS_MAX = 3;
 
 /**
- * Which transactions of others hold locks on tables that are to be locked, or on the offsets, in words; undefined when there are none.
+ * Names the other transactions that hold locks on the tables to be locked, or on the offsets; undefined when there are none.
  *
  * @param olderThanMs leaves out those that began later, and those of which that is hidden from this role.
  */

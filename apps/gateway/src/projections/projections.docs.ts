@@ -29,6 +29,20 @@ export const EXAMPLE_PROJECTION: ProjectionStatus = {
 export const projectionNotFound = (name: string): ProblemError =>
   new ProblemError('projection_not_found', `There is no projection ${name}`);
 
+/** How a request that names a projection may be wrong. */
+const problemsOfName = {
+  invalid_request: {
+    malformedName: problemExample(
+      'Malformed name',
+      { id: 'Order_Counts' },
+      invalidRequest([{ parameter: 'name', detail: 'takes small letters, digits and -' }]),
+    ),
+  },
+  projection_not_found: {
+    unknownProjection: problemExample('Unknown projection', { id: UNKNOWN_NAME }, projectionNotFound(UNKNOWN_NAME)),
+  },
+};
+
 export const DocumentListProjections = () =>
   documented({
     id: 'listProjections',
@@ -77,16 +91,7 @@ export const DocumentRebuild = () =>
       },
     },
     problems: {
-      invalid_request: {
-        malformedName: problemExample(
-          'Malformed name',
-          { id: 'Order_Counts' },
-          invalidRequest([{ parameter: 'name', detail: 'takes small letters, digits and -' }]),
-        ),
-      },
-      projection_not_found: {
-        unknownProjection: problemExample('Unknown projection', { id: UNKNOWN_NAME }, projectionNotFound(UNKNOWN_NAME)),
-      },
+      ...problemsOfName,
       log_truncated: {},
       no_answer: {},
     },
@@ -120,16 +125,7 @@ export const DocumentCancelRebuild = () =>
       },
     },
     problems: {
-      invalid_request: {
-        malformedName: problemExample(
-          'Malformed name',
-          { id: 'Order_Counts' },
-          invalidRequest([{ parameter: 'name', detail: 'takes small letters, digits and -' }]),
-        ),
-      },
-      projection_not_found: {
-        unknownProjection: problemExample('Unknown projection', { id: UNKNOWN_NAME }, projectionNotFound(UNKNOWN_NAME)),
-      },
+      ...problemsOfName,
       no_answer: {},
     },
   });
